@@ -1,0 +1,1 @@
+//! The engine: verified components become instances that answer calls.

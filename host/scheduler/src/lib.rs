@@ -1,0 +1,1 @@
+//! From desired and observed state to assignments, without I/O.

@@ -1,0 +1,1 @@
+//! meshd: one host of a lattice.

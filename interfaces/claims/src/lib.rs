@@ -1,0 +1,1 @@
+//! Keys, signed artifacts and signed statements: made, read and verified.

@@ -1,0 +1,550 @@
+//! Calls and their answers as bytes.
+//!
+//! A frame is MessagePack: `[kind: u8, header: map by short field name, body: bin]`. There is one format for every
+//! carrier: a NATS message, where a session seals it, and a Unix socket.
+//!
+//! Unknown header fields are skipped, so a later version may add some; a frame of an unknown kind is read as
+//! [`Frame::Unknown`] and answered `unsupported`. A header is at most [`MAX_HEADER`] bytes, and a length is compared
+//! with the bytes that are there before anything is allocated.
+//!
+//! ```text
+//! caller                                  callee
+//!   Call ────────────────────────────────►   admitted?
+//!        ◄──────────────────────────────── Busy         no room, nothing done
+//!        ◄──────────────────────────────── Reply        ready within 25 ms
+//!        ◄──────────────────────────────── Accepted     otherwise, and the Reply later
+//!   StreamData, StreamEnd, StreamAbort ◄──► both ways, each under StreamCredit of its receiver
+//!   Cancel ──────────────────────────────►   stops the work
+//!   Ping ◄─────────────────────────────────► Pong       while calls are open
+//!        ◄──────────────────────────────── Drain        take new calls elsewhere
+//! ```
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    clock::{Deadline, Monotonic},
+    id::{BootId, CallId, HostId},
+    interface::Interface,
+    invocation::{CallError, Caller, TraceContext},
+    name::{LatticeName, LinkName, Name},
+};
+
+/// The protocol versions that this build speaks, lowest and highest.
+pub const VERSIONS: (u16, u16) = (1, 1);
+
+/// Parameters, results and their like up to this many bytes travel inside the frame; more travels as a stream.
+pub const INLINE_LIMIT: usize = 64 * 1024;
+
+/// A frame of a stream carries at most this many bytes, less where a Hello allows less.
+pub const STREAM_CHUNK: usize = 128 * 1024;
+
+/// A frame's header is at most this many bytes.
+pub const MAX_HEADER: usize = 64 * 1024;
+
+/// Which of the two streams of one direction: the parameters or the result where they are too large for the frame,
+/// or the body beside them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Lane {
+    /// The parameters, or the result.
+    #[serde(rename = "p")]
+    Value,
+    /// The body.
+    #[serde(rename = "b")]
+    Body,
+}
+
+/// One frame.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Frame {
+    /// Makes a session: sent and answered in the clear, signed by each side's host key.
+    Hello(Box<Hello>),
+    /// A new call; the body is its parameters unless they stream.
+    Call(Box<Call>, Bytes),
+    /// Taken; the reply comes later.
+    Accepted(Accepted),
+    /// No room; nothing was done.
+    Busy(Busy),
+    /// The answer; the body is the result unless it streams.
+    Reply(Box<ReplyHead>, Bytes),
+    /// Bytes of a stream.
+    StreamData(StreamData, Bytes),
+    /// Leave to send more.
+    StreamCredit(StreamCredit),
+    /// The whole stream has been sent.
+    StreamEnd(Box<StreamEnd>),
+    /// The stream will not be completed.
+    StreamAbort(Box<StreamAbort>),
+    /// The caller no longer wants the answer.
+    Cancel(Cancel),
+    /// Are you there?
+    Ping(Ping),
+    /// I am.
+    Pong(Ping),
+    /// Take new calls elsewhere.
+    Drain,
+    /// A kind of a later version.
+    Unknown(u8),
+}
+
+/// Makes a session between two boots.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Lowest and highest protocol version.
+    #[serde(rename = "v")]
+    pub versions: (u16, u16),
+    /// The lattice.
+    #[serde(rename = "l")]
+    pub lattice: LatticeName,
+    /// Who sends this.
+    #[serde(rename = "f")]
+    pub from: HostId,
+    /// Its boot.
+    #[serde(rename = "fb")]
+    pub from_boot: BootId,
+    /// Who is to read it.
+    #[serde(rename = "t")]
+    pub to: HostId,
+    /// The boot of that host: known only in the answer.
+    #[serde(rename = "tb", default, skip_serializing_if = "Option::is_none")]
+    pub to_boot: Option<BootId>,
+    /// The sender's ephemeral X25519 key.
+    #[serde(rename = "e", with = "serde_bytes")]
+    pub ephemeral: [u8; 32],
+    /// In the answer: the ephemeral key that it answers.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<serde_bytes::ByteArray<32>>,
+    /// The largest frame that the sender can take, in bytes.
+    #[serde(rename = "m")]
+    pub max_frame: u32,
+    /// The sender's clock.
+    #[serde(rename = "c")]
+    pub clock: Monotonic,
+    /// The sender's host key over everything above, see `mesh-transport`.
+    #[serde(rename = "s", with = "serde_bytes")]
+    pub signature: Vec<u8>,
+}
+
+/// A new call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The call.
+    #[serde(rename = "i")]
+    pub id: CallId,
+    /// Who calls: the word of the calling host.
+    #[serde(rename = "c")]
+    pub caller: Caller,
+    /// Along which link.
+    #[serde(rename = "l")]
+    pub link: LinkName,
+    /// Who is called.
+    #[serde(rename = "t")]
+    pub target: Name,
+    /// On what.
+    #[serde(rename = "w")]
+    pub interface: Interface,
+    /// The function.
+    #[serde(rename = "o")]
+    pub operation: String,
+    /// When it was sent, by the sender's clock.
+    #[serde(rename = "s")]
+    pub sent: Monotonic,
+    /// When its answer stops being of use, by the sender's clock.
+    #[serde(rename = "d")]
+    pub deadline: Deadline,
+    /// The parameters' length, where they stream.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub value_bytes: Option<u64>,
+    /// Whether a body streams beside the parameters.
+    #[serde(rename = "b", default, skip_serializing_if = "is_false")]
+    pub body: bool,
+    /// The trace that it belongs to.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// How full a host's target is: what the next choice between two hosts is made by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Load(pub u16);
+
+/// Taken; the reply comes later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The call.
+    #[serde(rename = "i")]
+    pub id: CallId,
+}
+
+/// No room; nothing was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Busy {
+    /// The call.
+    #[serde(rename = "i")]
+    pub id: CallId,
+    /// How full the target is.
+    #[serde(rename = "q", default)]
+    pub load: Load,
+}
+
+/// The head of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplyHead {
+    /// The call.
+    #[serde(rename = "i")]
+    pub id: CallId,
+    /// Why there is no result, where there is none.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<CallError>,
+    /// The result's length, where it streams.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub value_bytes: Option<u64>,
+    /// Whether a body streams behind the result.
+    #[serde(rename = "b", default, skip_serializing_if = "is_false")]
+    pub body: bool,
+    /// How full the target is.
+    #[serde(rename = "q", default)]
+    pub load: Load,
+}
+
+/// Bytes of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamData {
+    /// The call.
+    #[serde(rename = "i")]
+    pub id: CallId,
+    /// Which stream of it.
+    #[serde(rename = "n")]
+    pub lane: Lane,
+    /// The place of the first byte: a gap is an abort.
+    #[serde(rename = "o")]
+    pub offset: u64,
+}
+
+/// Leave to send up to byte `upto` of a stream. Cumulative: a repeated or overtaken one does no harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamCredit {
+    /// The call.
+    #[serde(rename = "i")]
+    pub id: CallId,
+    /// Which stream of it.
+    #[serde(rename = "n")]
+    pub lane: Lane,
+    /// The place behind the last byte that may be sent.
+    #[serde(rename = "u")]
+    pub upto: u64,
+}
+
+/// The whole stream has been sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamEnd {
+    /// The call.
+    #[serde(rename = "i")]
+    pub id: CallId,
+    /// Which stream of it.
+    #[serde(rename = "n")]
+    pub lane: Lane,
+    /// How long it was.
+    #[serde(rename = "o")]
+    pub length: u64,
+    /// HTTP trailers, name and value.
+    #[serde(rename = "t", default, skip_serializing_if = "Vec::is_empty")]
+    pub trailers: Vec<(String, serde_bytes::ByteBuf)>,
+}
+
+/// The stream will not be completed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamAbort {
+    /// The call.
+    #[serde(rename = "i")]
+    pub id: CallId,
+    /// Which stream of it.
+    #[serde(rename = "n")]
+    pub lane: Lane,
+    /// Why.
+    #[serde(rename = "e")]
+    pub error: CallError,
+}
+
+/// The caller no longer wants the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// The call.
+    #[serde(rename = "i")]
+    pub id: CallId,
+}
+
+/// Are you there, and what does your clock say?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {
+    /// Given back in the answer.
+    #[serde(rename = "n")]
+    pub nonce: u64,
+    /// The sender's clock.
+    #[serde(rename = "c")]
+    pub clock: Monotonic,
+}
+
+/// Bytes that are not a frame.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Not `[kind, header, body]`.
+    #[error("not a frame: {0}")]
+    Malformed(&'static str),
+    /// The header is larger than [`MAX_HEADER`].
+    #[error("a header of {0} bytes is larger than allowed")]
+    HeaderTooLarge(usize),
+    /// The header is not that of its kind.
+    #[error("the header of a frame of kind {kind} cannot be read")]
+    Header {
+        /// The frame's kind.
+        kind: u8,
+        /// What is wrong with it.
+        #[source]
+        source: rmp_serde::decode::Error,
+    },
+}
+
+mod kind {
+    pub(super) const HELLO: u8 = 1;
+    pub(super) const CALL: u8 = 2;
+    pub(super) const ACCEPTED: u8 = 3;
+    pub(super) const BUSY: u8 = 4;
+    pub(super) const REPLY: u8 = 5;
+    pub(super) const STREAM_DATA: u8 = 6;
+    pub(super) const STREAM_CREDIT: u8 = 7;
+    pub(super) const STREAM_END: u8 = 8;
+    pub(super) const STREAM_ABORT: u8 = 9;
+    pub(super) const CANCEL: u8 = 10;
+    pub(super) const PING: u8 = 11;
+    pub(super) const PONG: u8 = 12;
+    pub(super) const DRAIN: u8 = 13;
+}
+
+impl Frame {
+    /// The frame as bytes, appended to `out`.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Hello(header) => write(out, kind::HELLO, header, &[]),
+            Self::Call(header, body) => write(out, kind::CALL, header, body),
+            Self::Accepted(header) => write(out, kind::ACCEPTED, header, &[]),
+            Self::Busy(header) => write(out, kind::BUSY, header, &[]),
+            Self::Reply(header, body) => write(out, kind::REPLY, header, body),
+            Self::StreamData(header, body) => write(out, kind::STREAM_DATA, header, body),
+            Self::StreamCredit(header) => write(out, kind::STREAM_CREDIT, header, &[]),
+            Self::StreamEnd(header) => write(out, kind::STREAM_END, header, &[]),
+            Self::StreamAbort(header) => write(out, kind::STREAM_ABORT, header, &[]),
+            Self::Cancel(header) => write(out, kind::CANCEL, header, &[]),
+            Self::Ping(header) => write(out, kind::PING, header, &[]),
+            Self::Pong(header) => write(out, kind::PONG, header, &[]),
+            Self::Drain => write(out, kind::DRAIN, &Empty {}, &[]),
+            Self::Unknown(kind) => write(out, *kind, &Empty {}, &[]),
+        }
+    }
+
+    /// The frame as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        self.encode_into(&mut out);
+        out
+    }
+
+    /// Reads a frame. The body shares the memory of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// Where `bytes` are not one frame and nothing else.
+    pub fn decode(bytes: &Bytes) -> Result<Self, FrameError> {
+        let RawFrame { kind, header, body } = RawFrame::split(bytes)?;
+        Ok(match kind {
+            kind::HELLO => Self::Hello(read(kind, header)?),
+            kind::CALL => Self::Call(read(kind, header)?, body),
+            kind::ACCEPTED => Self::Accepted(read(kind, header)?),
+            kind::BUSY => Self::Busy(read(kind, header)?),
+            kind::REPLY => Self::Reply(read(kind, header)?, body),
+            kind::STREAM_DATA => Self::StreamData(read(kind, header)?, body),
+            kind::STREAM_CREDIT => Self::StreamCredit(read(kind, header)?),
+            kind::STREAM_END => Self::StreamEnd(read(kind, header)?),
+            kind::STREAM_ABORT => Self::StreamAbort(read(kind, header)?),
+            kind::CANCEL => Self::Cancel(read(kind, header)?),
+            kind::PING => Self::Ping(read(kind, header)?),
+            kind::PONG => Self::Pong(read(kind, header)?),
+            kind::DRAIN => Self::Drain,
+            other => Self::Unknown(other),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+/// A frame whose header has not been read yet.
+struct RawFrame<'a> {
+    kind: u8,
+    header: &'a [u8],
+    body: Bytes,
+}
+
+impl<'a> RawFrame<'a> {
+    fn split(bytes: &'a Bytes) -> Result<Self, FrameError> {
+        let [0x93, rest @ ..] = bytes.as_ref() else {
+            return Err(FrameError::Malformed("not an array of three"));
+        };
+        let (kind, rest) = match rest {
+            [0xcc, kind, rest @ ..] => (*kind, rest),
+            [kind @ 0..=0x7f, rest @ ..] => (*kind, rest),
+            _ => return Err(FrameError::Malformed("its kind is not a small number")),
+        };
+        let length = crate::value::skip(rest).map_err(|_| FrameError::Malformed("its header is cut off"))?;
+        if length > MAX_HEADER {
+            return Err(FrameError::HeaderTooLarge(length));
+        }
+        let (header, rest) = rest.split_at_checked(length).ok_or(FrameError::Malformed("its header is cut off"))?;
+        let (length, rest) = match rest {
+            [0xc4, length, rest @ ..] => (usize::from(*length), rest),
+            [0xc5, a, b, rest @ ..] => (usize::from(u16::from_be_bytes([*a, *b])), rest),
+            [0xc6, a, b, c, d, rest @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]) as usize, rest),
+            _ => return Err(FrameError::Malformed("its body is not bytes")),
+        };
+        if rest.len() != length {
+            return Err(FrameError::Malformed("its body is not as long as it says"));
+        }
+        Ok(Self { kind, header, body: bytes.slice(bytes.len() - length..) })
+    }
+}
+
+fn read<T: DeserializeOwned>(kind: u8, header: &[u8]) -> Result<T, FrameError> {
+    rmp_serde::from_slice(header).map_err(|source| FrameError::Header { kind, source })
+}
+
+fn write<T: Serialize>(out: &mut Vec<u8>, kind: u8, header: &T, body: &[u8]) {
+    out.reserve(body.len() + 192);
+    out.push(0x93);
+    if kind < 0x80 {
+        out.push(kind);
+    } else {
+        out.extend([0xcc, kind]);
+    }
+    let encoded = header.serialize(&mut rmp_serde::Serializer::new(&mut *out).with_struct_map());
+    debug_assert!(encoded.is_ok(), "every header is a struct of plain fields, written to memory");
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    match length {
+        0..=0xff => out.extend([0xc4, length as u8]),
+        0x100..=0xffff => {
+            out.push(0xc5);
+            out.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(0xc6);
+            out.extend(length.to_be_bytes());
+        }
+    }
+    out.extend_from_slice(body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invocation::Code;
+
+    fn call() -> Call {
+        Call {
+            id: CallId::new(),
+            caller: Caller::Named("web".parse().unwrap()),
+            link: LinkName::default(),
+            target: "counter".parse().unwrap(),
+            interface: "wasi:http/incoming-handler@0.2.2".parse().unwrap(),
+            operation: "handle".into(),
+            sent: Monotonic(5),
+            deadline: Deadline(Monotonic(7)),
+            value_bytes: None,
+            body: true,
+            trace: None,
+        }
+    }
+
+    fn frames() -> Vec<Frame> {
+        let id = CallId::new();
+        let error = CallError::new(Code::Trap, "unreachable");
+        vec![
+            Frame::Call(Box::new(call()), Bytes::from_static(b"parameters")),
+            Frame::Call(Box::new(call()), Bytes::from(vec![7; 300])),
+            Frame::Accepted(Accepted { id }),
+            Frame::Busy(Busy { id, load: Load(3) }),
+            Frame::Reply(
+                Box::new(ReplyHead {
+                    id,
+                    error: Some(error.clone()),
+                    value_bytes: Some(1 << 40),
+                    body: true,
+                    load: Load(1),
+                }),
+                Bytes::from(vec![1; 70_000]),
+            ),
+            Frame::StreamData(StreamData { id, lane: Lane::Body, offset: 9 }, Bytes::from_static(b"x")),
+            Frame::StreamCredit(StreamCredit { id, lane: Lane::Value, upto: 1 }),
+            Frame::StreamEnd(Box::new(StreamEnd {
+                id,
+                lane: Lane::Body,
+                length: 1,
+                trailers: vec![("a".into(), serde_bytes::ByteBuf::from(vec![0xff]))],
+            })),
+            Frame::StreamAbort(Box::new(StreamAbort { id, lane: Lane::Body, error })),
+            Frame::Cancel(Cancel { id }),
+            Frame::Ping(Ping { nonce: 1, clock: Monotonic(2) }),
+            Frame::Pong(Ping { nonce: 1, clock: Monotonic(2) }),
+            Frame::Drain,
+            Frame::Unknown(200),
+        ]
+    }
+
+    #[test]
+    fn every_frame_is_read_back_as_itself() {
+        for frame in frames() {
+            assert_eq!(Frame::decode(&frame.encode().into()).unwrap(), frame);
+        }
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_or_followed_by_anything_is_refused() {
+        for frame in frames() {
+            let mut bytes = frame.encode();
+            for cut in 0..bytes.len().min(400) {
+                assert!(Frame::decode(&Bytes::copy_from_slice(&bytes[..cut])).is_err());
+            }
+            bytes.push(0);
+            assert!(Frame::decode(&bytes.into()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_field_of_a_later_version_is_skipped() {
+        #[derive(Serialize)]
+        struct Later {
+            i: CallId,
+            zz: [u8; 3],
+        }
+        let id = CallId::new();
+        let mut bytes = Vec::new();
+        write(&mut bytes, kind::CANCEL, &Later { i: id, zz: [1, 2, 3] }, &[]);
+        assert_eq!(Frame::decode(&bytes.into()).unwrap(), Frame::Cancel(Cancel { id }));
+    }
+
+    #[test]
+    fn a_length_that_is_not_there_is_refused_before_it_is_allocated() {
+        for bomb in [
+            &[0x93, 2, 0xdf, 0xff, 0xff, 0xff, 0xff][..],
+            &[0x93, 2, 0x80, 0xc6, 0xff, 0xff, 0xff, 0xff],
+            &[0x93, 2, 0xdb, 0xff, 0xff, 0xff, 0xff],
+        ] {
+            assert!(Frame::decode(&Bytes::copy_from_slice(bomb)).is_err());
+        }
+        let deep = [vec![0x93, 2], vec![0x91; 100_000]].concat();
+        assert!(Frame::decode(&deep.into()).is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! Every NATS subject that the mesh uses. No other file formats one.
+//!
+//! ```text
+//! mesh.<lattice>.ctl.<operation>             control requests, taken by one host of many
+//! mesh.<lattice>.h.<host>.hello              finds the boot of a host and makes a session
+//! mesh.<lattice>.h.<host>.<boot>.call        new calls
+//! mesh.<lattice>.h.<host>.<boot>.io.>        what belongs to calls already taken
+//! mesh.<lattice>.evt                         events as they happen
+//! ```
+//!
+//! Every token is a parsed type, so nothing that comes from outside can widen a subject.
+
+use crate::{
+    id::{BootId, CallId, HostId},
+    name::LatticeName,
+};
+
+/// Where the control requests of a lattice go; `operation` is one of [`crate::control`]'s own words.
+#[must_use]
+pub fn control(lattice: &LatticeName, operation: &'static str) -> String {
+    format!("mesh.{lattice}.ctl.{operation}")
+}
+
+/// Every control request of a lattice.
+#[must_use]
+pub fn control_all(lattice: &LatticeName) -> String {
+    format!("mesh.{lattice}.ctl.*")
+}
+
+/// Where a host answers who it is.
+#[must_use]
+pub fn hello(lattice: &LatticeName, host: &HostId) -> String {
+    format!("mesh.{lattice}.h.{host}.hello")
+}
+
+/// Where one boot of a host takes new calls.
+#[must_use]
+pub fn call(lattice: &LatticeName, host: &HostId, boot: BootId) -> String {
+    format!("mesh.{lattice}.h.{host}.{boot}.call")
+}
+
+/// Where one boot of a host takes what belongs to the call `call`.
+#[must_use]
+pub fn io(lattice: &LatticeName, host: &HostId, boot: BootId, call: CallId) -> String {
+    format!("mesh.{lattice}.h.{host}.{boot}.io.{call}")
+}
+
+/// Everything that belongs to calls in the hands of one boot of a host.
+#[must_use]
+pub fn io_all(lattice: &LatticeName, host: &HostId, boot: BootId) -> String {
+    format!("mesh.{lattice}.h.{host}.{boot}.io.*")
+}
+
+/// Where hosts say what happens.
+#[must_use]
+pub fn events(lattice: &LatticeName) -> String {
+    format!("mesh.{lattice}.evt")
+}
+
+/// Subjects that only hosts may speak on: a provider's own connection is refused them.
+#[must_use]
+pub fn is_reserved(subject: &str) -> bool {
+    ["mesh.", "$", "_INBOX."].iter().any(|prefix| subject.starts_with(prefix))
+        || subject == "mesh"
+        || subject.split('.').next().is_some_and(|token| matches!(token, "*" | ">" | "_INBOX"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_see_the_hosts_traffic_is_reserved() {
+        for reserved in ["mesh.x.h.>", "mesh", ">", "*", "*.x", "$JS.API.>", "_INBOX.a", "_INBOX"] {
+            assert!(is_reserved(reserved), "{reserved}");
+        }
+        for free in ["orders.new", "meshwork.a", "a.>"] {
+            assert!(!is_reserved(free), "{free}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! WIT values as MessagePack: the rule set, for any type.
+
+/// Values nest at most this deep.
+pub const MAX_DEPTH: usize = 64;
+
+/// The value is cut off, nests too deep or is of no kind that we write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not one value")]
+pub struct NotAValue;
+
+/// How many bytes the first value of `bytes` takes, found without reading or allocating any of it.
+///
+/// # Errors
+///
+/// Where it is cut off, nests deeper than [`MAX_DEPTH`] or is an extension.
+pub fn skip(bytes: &[u8]) -> Result<usize, NotAValue> {
+    let mut at = 0;
+    // How many values are still to come on each open level; the stack is fixed, so depth costs nothing.
+    let mut pending = [0u64; MAX_DEPTH];
+    let mut depth = 0;
+    *pending.first_mut().ok_or(NotAValue)? = 1;
+    loop {
+        let (children, length) = head(bytes.get(at..).ok_or(NotAValue)?)?;
+        at = at.checked_add(length).filter(|at| *at <= bytes.len()).ok_or(NotAValue)?;
+        *pending.get_mut(depth).ok_or(NotAValue)? -= 1;
+        if children > 0 {
+            depth += 1;
+            *pending.get_mut(depth).ok_or(NotAValue)? = children;
+        }
+        while pending.get(depth) == Some(&0) {
+            if depth == 0 {
+                return Ok(at);
+            }
+            depth -= 1;
+        }
+    }
+}
+
+/// The number of values inside the first value of `bytes`, and the bytes that it takes beside them.
+fn head(bytes: &[u8]) -> Result<(u64, usize), NotAValue> {
+    let (marker, rest) = bytes.split_first().ok_or(NotAValue)?;
+    let number = |width: usize| -> Result<u64, NotAValue> {
+        let digits = rest.get(..width).ok_or(NotAValue)?;
+        Ok(digits.iter().fold(0, |number, digit| number << 8 | u64::from(*digit)))
+    };
+    let long = |width: usize| -> Result<(u64, usize), NotAValue> {
+        Ok((0, usize::try_from(number(width)?).map_err(|_| NotAValue)?.saturating_add(1 + width)))
+    };
+    Ok(match *marker {
+        0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => (0, 1),
+        0x80..=0x8f => (u64::from(marker & 0x0f) * 2, 1),
+        0x90..=0x9f => (u64::from(marker & 0x0f), 1),
+        0xa0..=0xbf => (0, 1 + usize::from(marker & 0x1f)),
+        0xc4 | 0xd9 => long(1)?,
+        0xc5 | 0xda => long(2)?,
+        0xc6 | 0xdb => long(4)?,
+        0xcc | 0xd0 => (0, 2),
+        0xcd | 0xd1 => (0, 3),
+        0xca | 0xce | 0xd2 => (0, 5),
+        0xcb | 0xcf | 0xd3 => (0, 9),
+        0xdc => (number(2)?, 3),
+        0xdd => (number(4)?, 5),
+        0xde => (number(2)? * 2, 3),
+        0xdf => (number(4)? * 2, 5),
+        _ => return Err(NotAValue),
+    })
+}

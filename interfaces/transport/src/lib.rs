@@ -1,0 +1,1 @@
+//! The lattice over NATS: connections, sessions, calls and state.

@@ -1,0 +1,1 @@
+//! An HTTP server that turns requests into calls.

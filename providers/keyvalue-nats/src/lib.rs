@@ -1,0 +1,1 @@
+//! Key-value in a JetStream bucket.

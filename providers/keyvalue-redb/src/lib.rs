@@ -1,0 +1,1 @@
+//! Key-value on the host's own disk.

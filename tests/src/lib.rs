@@ -1,0 +1,1 @@
+//! End-to-end scenarios over real processes and a real nats-server, and the benchmarks.
