@@ -1,4 +1,4 @@
-//! What a plan is made from. The host that leads fills it in from the stored state, see [`crate::plan`].
+//! What a plan is made from. The host that leads fills it in from the stored state, see [`plan()`](crate::plan()).
 
 use std::{collections::BTreeMap, sync::Arc};
 
