@@ -1,6 +1,6 @@
 //! From desired and observed state to assignments, pins and routes, without I/O.
 //!
-//! The host that leads reads a [`World`] out of the stored state, calls [`plan`] and writes what the [`Plan`] holds:
+//! The host that leads reads a [`World`] out of the stored state, calls [`plan()`] and writes what the [`Plan`] holds:
 //! routes first, then pins, then assignments, so that callers have turned away before a host stops what they called.
 //! The same world always gives the same plan, and a plan that is written and observed gives an empty one next.
 //!
