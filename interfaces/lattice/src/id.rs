@@ -71,6 +71,16 @@ fn key_bytes(text: &str) -> Option<[u8; 32]> {
     body.get(1..)?.try_into().ok()
 }
 
+/// The nkeys form of a public key: `prefix` is the byte that says whose it is.
+#[must_use]
+pub fn key_text(prefix: u8, key: &[u8; 32]) -> String {
+    let mut raw = Vec::with_capacity(35);
+    raw.push(prefix);
+    raw.extend(key);
+    raw.extend(crc16(&raw).to_le_bytes());
+    BASE32_NOPAD.encode(&raw)
+}
+
 /// CRC-16/XMODEM: polynomial 0x1021, no reflection, initial value 0.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0u16, |crc, byte| {
@@ -214,11 +224,7 @@ mod tests {
 
     /// A host's public key with a right checksum, made here so that the test needs no signing crate.
     fn host_key() -> String {
-        let mut raw = vec![13 << 3];
-        raw.extend([7; 32]);
-        let checksum = crc16(&raw).to_le_bytes();
-        raw.extend(checksum);
-        BASE32_NOPAD.encode(&raw)
+        key_text(13 << 3, &[7; 32])
     }
 
     #[test]

@@ -1,0 +1,186 @@
+//! What a component imports and exports, read from its type without running or compiling it.
+//!
+//! `meshctl` shows it and stores it with the actor, so that the leader can say which link is missing without having
+//! the artifact.
+
+use std::collections::BTreeMap;
+
+use mesh_lattice::Interface;
+use wasmparser::{
+    ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures,
+    component_types::{ComponentEntityType, ComponentInstanceTypeId},
+    types::Types,
+};
+
+/// Bytes that are not a component.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAComponent {
+    /// Not WebAssembly, or broken.
+    #[error("not a WebAssembly component: {0}")]
+    Invalid(String),
+    /// A core module.
+    #[error("a core module, not a component: build it for wasm32-wasip2, or wrap it with `wasm-tools component new`")]
+    CoreModule,
+}
+
+/// What a component imports and exports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surface {
+    /// The interfaces that it imports, in its own order.
+    pub imports: Vec<Interface>,
+    /// The interfaces that it exports.
+    pub exports: Vec<Interface>,
+    /// The functions of the imported interfaces.
+    pub import_functions: BTreeMap<Interface, Vec<String>>,
+    /// The functions of the exported interfaces.
+    pub export_functions: BTreeMap<Interface, Vec<String>>,
+    /// Core modules that it wants to be given: nobody can give it these.
+    pub core_imports: Vec<String>,
+    /// Everything else that it imports by a name that is no interface's: functions at its root, for example.
+    pub other_imports: Vec<String>,
+    /// Everything else that it exports.
+    pub other_exports: Vec<String>,
+}
+
+/// Who can serve an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// Every host, for every actor.
+    Host,
+    /// Whatever is linked.
+    Link,
+    /// Nobody: a version of WASI that hosts do not have.
+    Nobody,
+}
+
+/// Packages whose every interface a host serves itself.
+const HOST_PACKAGES: [&str; 8] = [
+    "wasi:cli",
+    "wasi:clocks",
+    "wasi:io",
+    "wasi:random",
+    "wasi:filesystem",
+    "wasi:sockets",
+    "wasi:config",
+    "wasi:logging",
+];
+
+/// Single interfaces that a host serves itself: types that others are made of, and the choice of a link's name.
+const HOST_INTERFACES: [&str; 2] = ["wasi:http/types", "wasmcloud:bus/lattice"];
+
+/// Packages that follow the releases of WASI: of these a host has 0.2.
+const WASI_RELEASES: [&str; 7] =
+    ["wasi:cli", "wasi:clocks", "wasi:io", "wasi:random", "wasi:filesystem", "wasi:sockets", "wasi:http"];
+
+/// Who can serve this import.
+#[must_use]
+pub fn server_of(interface: &Interface) -> Server {
+    let package = interface.package();
+    let release = interface.version().is_none_or(|version| version.starts_with("0.2."));
+    if WASI_RELEASES.contains(&package) && !release {
+        return Server::Nobody;
+    }
+    let path = format!("{package}/{}", interface.interface());
+    if HOST_PACKAGES.contains(&package) || HOST_INTERFACES.contains(&path.as_str()) {
+        return Server::Host;
+    }
+    Server::Link
+}
+
+impl Surface {
+    /// The imports that a link has to serve.
+    #[must_use]
+    pub fn linked_imports(&self) -> Vec<Interface> {
+        self.imports.iter().filter(|interface| server_of(interface) == Server::Link).cloned().collect()
+    }
+
+    /// The imports that nobody can ever serve, each by its name.
+    #[must_use]
+    pub fn unservable(&self) -> Vec<String> {
+        let unknown = self.imports.iter().filter(|interface| server_of(interface) == Server::Nobody);
+        unknown.map(ToString::to_string).chain(self.core_imports.iter().cloned()).collect()
+    }
+}
+
+/// Reads the surface of a component.
+///
+/// # Errors
+///
+/// Where the bytes are not a valid component.
+pub fn read(wasm: &[u8]) -> Result<Surface, NotAComponent> {
+    let invalid = |error: wasmparser::BinaryReaderError| NotAComponent::Invalid(error.to_string());
+    if !Parser::is_component(wasm) {
+        let module = Parser::is_core_wasm(wasm);
+        return Err(if module { NotAComponent::CoreModule } else { invalid_magic() });
+    }
+    let types = Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).map_err(invalid)?;
+    let mut surface = Surface::default();
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.map_err(invalid)? {
+            Payload::Version { encoding: Encoding::Module | Encoding::Component, .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    surface.import(import.map_err(invalid)?.name.name, &types);
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    let export = export.map_err(invalid)?;
+                    surface.export(export.name.name, export.kind, &types);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(surface)
+}
+
+fn invalid_magic() -> NotAComponent {
+    NotAComponent::Invalid("it does not begin as WebAssembly does".into())
+}
+
+impl Surface {
+    fn import(&mut self, name: &str, types: &Types) {
+        let kind = types.as_ref().component_item_for_import(name).map(|item| item.ty);
+        match (kind, name.parse::<Interface>()) {
+            (Some(ComponentEntityType::Instance(instance)), Ok(interface)) => {
+                self.import_functions.insert(interface.clone(), functions(instance, types));
+                self.imports.push(interface);
+            }
+            (Some(ComponentEntityType::Module(_) | ComponentEntityType::Component(_)), _) => {
+                self.core_imports.push(name.to_owned());
+            }
+            // A type alone is nothing that has to be served.
+            (Some(ComponentEntityType::Type { .. }), _) => {}
+            _ => self.other_imports.push(name.to_owned()),
+        }
+    }
+
+    fn export(&mut self, name: &str, kind: ComponentExternalKind, types: &Types) {
+        let item = types.as_ref().component_item_for_export(name).map(|item| item.ty);
+        match (item, name.parse::<Interface>()) {
+            (Some(ComponentEntityType::Instance(instance)), Ok(interface)) => {
+                self.export_functions.insert(interface.clone(), functions(instance, types));
+                self.exports.push(interface);
+            }
+            _ if kind == ComponentExternalKind::Type => {}
+            _ => self.other_exports.push(name.to_owned()),
+        }
+    }
+}
+
+fn functions(instance: ComponentInstanceTypeId, types: &Types) -> Vec<String> {
+    types
+        .as_ref()
+        .get(instance)
+        .map(|instance| {
+            let functions = instance.exports.iter();
+            functions
+                .filter(|(_, item)| matches!(item.ty, ComponentEntityType::Func(_)))
+                .map(|(name, _)| name.clone())
+                .collect()
+        })
+        .unwrap_or_default()
+}
