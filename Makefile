@@ -1,0 +1,54 @@
+# What a person types; README.md says what each is for.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+# One target directory for every checkout, so that the second one compiles only what differs. Guests have their own:
+# a cargo inside a cargo that shares its directory waits for ever.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/mesh/target
+export MESH_GUESTS_TARGET_DIR ?= $(CARGO_TARGET_DIR)/guests
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+
+# Scenarios start servers and hosts of their own: more of them at once than this only wait for each other.
+export RUST_TEST_THREADS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+
+STEP := checks/step.sh
+GUESTS := $(wildcard examples/Cargo.toml tests/guests/Cargo.toml)
+
+.PHONY: demo test check bench tools build guests
+
+demo: tools
+	@demo/build.sh
+	@demo/demo.sh
+
+test: tools build guests
+	@$(STEP) tests cargo test --locked --workspace
+
+check: tools
+	@$(STEP) "the checks themselves" python3 checks/test_checks.py --quiet
+	@$(STEP) words checks/words.py
+	@$(STEP) licences checks/licences.py
+	@$(STEP) dependencies checks/dependencies.py
+	@$(STEP) orphans checks/orphans.py
+	@$(STEP) advisories checks/advisories.sh
+	@$(STEP) fmt cargo fmt --all --check
+	@for each in $(GUESTS); do $(STEP) "fmt $$each" cargo fmt --all --check --manifest-path $$each; done
+	@$(STEP) clippy cargo clippy --locked --workspace --all-targets -- -D warnings
+	@for each in $(GUESTS); do $(STEP) "clippy $$each" cargo clippy --locked --manifest-path $$each \
+		--target wasm32-wasip2 --target-dir $(MESH_GUESTS_TARGET_DIR) --workspace -- -D warnings; done
+	@RUSTDOCFLAGS="-D warnings" $(STEP) docs cargo doc --locked --workspace --no-deps
+
+bench: tools guests
+	@cargo bench --locked -p mesh-tests
+
+tools:
+	@checks/tools.sh
+
+build:
+	@$(STEP) build cargo build --locked -p meshctl -p mesh-host --bins
+
+guests:
+	@for each in $(GUESTS); do $(STEP) "build $$each" cargo build --locked --release --manifest-path $$each \
+		--target wasm32-wasip2 --target-dir $(MESH_GUESTS_TARGET_DIR); done
