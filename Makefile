@@ -27,7 +27,7 @@ test: tools build guests
 	@$(STEP) tests cargo test --locked --workspace
 
 check: tools
-	@$(STEP) "the checks themselves" python3 checks/test_checks.py --quiet
+	@$(STEP) "the checks themselves" python3 -m unittest discover --quiet --start-directory checks
 	@$(STEP) words checks/words.py
 	@$(STEP) licences checks/licences.py
 	@$(STEP) dependencies checks/dependencies.py

@@ -43,6 +43,7 @@ require_nats_server() {
     local pip
     pip=$(find_pip)
     say "installing nats-server 2.15.1 into .tools/bin"
+    export PIP_ROOT_USER_ACTION=ignore # into a folder of ours, whoever we are
     # shellcheck disable=SC2086 # the command is words
     $pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: --upgrade \
         --target .tools -r checks/nats-server.txt >&2
