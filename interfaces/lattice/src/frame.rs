@@ -158,6 +158,12 @@ pub struct Call {
     /// Whether a body streams beside the parameters.
     #[serde(rename = "b", default, skip_serializing_if = "is_false")]
     pub body: bool,
+    /// The last so many bytes of this frame's body are the whole body beside the parameters: it does not stream.
+    #[serde(rename = "z", default, skip_serializing_if = "Option::is_none")]
+    pub whole_body: Option<u32>,
+    /// What each stream of the reply may send before the first credit, in bytes.
+    #[serde(rename = "r", default)]
+    pub reply_credit: u64,
     /// The trace that it belongs to.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceContext>,
@@ -206,6 +212,9 @@ pub struct ReplyHead {
     /// Whether a body streams behind the result.
     #[serde(rename = "b", default, skip_serializing_if = "is_false")]
     pub body: bool,
+    /// The last so many bytes of this frame's body are the whole body behind the result: it does not stream.
+    #[serde(rename = "z", default, skip_serializing_if = "Option::is_none")]
+    pub whole_body: Option<u32>,
     /// How full the target is.
     #[serde(rename = "q", default)]
     pub load: Load,
@@ -464,6 +473,8 @@ mod tests {
             deadline: Deadline(Monotonic(7)),
             value_bytes: None,
             body: true,
+            whole_body: None,
+            reply_credit: 1 << 16,
             trace: None,
         }
     }
@@ -482,6 +493,7 @@ mod tests {
                     error: Some(error.clone()),
                     value_bytes: Some(1 << 40),
                     body: true,
+                    whole_body: None,
                     load: Load(1),
                 }),
                 Bytes::from(vec![1; 70_000]),

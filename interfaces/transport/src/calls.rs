@@ -1,0 +1,288 @@
+//! Calls between hosts: what both directions of them share.
+//!
+//! ```text
+//! Remote::call ── hello ──► session (once per pair of boots)
+//!              ── call  ──► Inbound: fresh? enrolled? new id? room? admitted? ── Serve
+//!              ◄── io ────  Reply │ Busy │ "no responders": nobody has it
+//!              ◄── io ───►  StreamData under StreamCredit, StreamEnd, StreamAbort, Cancel
+//! ```
+//!
+//! One task reads everything that comes ([`Inbound::run`]) and never waits for work: it opens a frame, finds whose it
+//! is and hands it on. A call taken runs in a task of its own; what the reader itself has to say (busy, credit,
+//! cancel) goes through a bounded outbox.
+
+mod head;
+mod inbound;
+mod lane;
+mod remote;
+mod seen;
+mod served;
+mod sessions;
+mod source;
+mod table;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{Client, Subject};
+use bytes::Bytes;
+use mesh_claims::{Trust, keys::KeyPair};
+use mesh_lattice::{
+    frame::{Call, Frame, Load},
+    id::{BootId, CallId, HostId},
+    invocation::{CallError, Code},
+};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+};
+use tokio_util::task::TaskTracker;
+
+pub use inbound::Inbound;
+pub use remote::Remote;
+
+use crate::{
+    connect::Connections,
+    session::{Class, Session, handshake::Identity},
+};
+use lane::Budget;
+use remote::Outgoing;
+use served::Incoming;
+use sessions::Sessions;
+use table::Table;
+
+/// Frames that the reader itself has to send wait here; when it is full they are dropped, and said again or timed
+/// out by whoever misses them.
+const OUTBOX: usize = 4_096;
+
+/// Says which hosts belong to the lattice.
+pub trait PeerPolicy: Send + Sync {
+    /// Whether this host is enrolled and not revoked.
+    fn is_enrolled(&self, host: &HostId) -> bool;
+}
+
+impl PeerPolicy for watch::Receiver<Arc<Trust>> {
+    fn is_enrolled(&self, host: &HostId) -> bool {
+        self.borrow().is_host(host)
+    }
+}
+
+/// Judges a call before anything is done for it.
+pub trait AdmitCall: Send + Sync {
+    /// Whether `peer` may make this call: that its caller is placed there and linked.
+    ///
+    /// # Errors
+    ///
+    /// What the caller hears.
+    fn admit(&self, peer: &HostId, call: &Call) -> Result<(), CallError>;
+}
+
+/// Settings of the calls of one host.
+#[derive(Clone)]
+pub struct CallsConfig {
+    /// The host's key.
+    pub host: Arc<KeyPair>,
+    /// This start of its process.
+    pub boot: BootId,
+    /// Calls of other hosts that run here at once; one more is answered `busy`.
+    pub in_flight: usize,
+    /// How long a stream may stand still.
+    pub idle: Duration,
+    /// Where calls run: not the runtime that keeps the leases.
+    pub work: Handle,
+}
+
+impl CallsConfig {
+    /// 4,096 calls in flight, streams idle for 30 s at most, calls on the current runtime.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn new(host: Arc<KeyPair>, boot: BootId) -> Self {
+        Self { host, boot, in_flight: 4_096, idle: Duration::from_secs(30), work: Handle::current() }
+    }
+}
+
+/// Why a host cannot take part in calls.
+#[derive(Debug, thiserror::Error)]
+pub enum CallsError {
+    /// The key is not that of a host.
+    #[error("calls need a host's key, not that of {0}")]
+    NotAHost(String),
+    /// The connection was closed.
+    #[error("cannot subscribe: {0}")]
+    Subscribe(String),
+}
+
+/// What happened so far, and what is open now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallStats {
+    /// Calls sent to other hosts.
+    pub sent: u64,
+    /// Calls of other hosts that were begun.
+    pub taken: u64,
+    /// Calls answered `busy`.
+    pub busy: u64,
+    /// Calls dropped because they came after their deadline.
+    pub expired: u64,
+    /// Calls dropped because their id was taken before.
+    pub repeated: u64,
+    /// Calls refused by policy or by [`AdmitCall`].
+    pub refused: u64,
+    /// Calls that their callers cancelled.
+    pub cancelled: u64,
+    /// Frames that no session's other end sealed, or that came twice.
+    pub rejected_frames: u64,
+    /// Hellos that led to no session.
+    pub refused_hellos: u64,
+    /// Frames dropped because the outbox was full.
+    pub dropped: u64,
+    /// Sessions held.
+    pub sessions: u64,
+    /// Calls of ours that wait for their answer or its streams.
+    pub open_out: u64,
+    /// Calls of others that run here.
+    pub open_in: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    sent: AtomicU64,
+    taken: AtomicU64,
+    busy: AtomicU64,
+    expired: AtomicU64,
+    repeated: AtomicU64,
+    refused: AtomicU64,
+    cancelled: AtomicU64,
+    rejected_frames: AtomicU64,
+    refused_hellos: AtomicU64,
+    dropped: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What both directions share.
+struct Node {
+    identity: Identity,
+    connections: Connections,
+    client: Client,
+    policy: Arc<dyn PeerPolicy>,
+    in_flight: usize,
+    idle: Duration,
+    work: Handle,
+    tasks: TaskTracker,
+    sessions: Sessions,
+    outgoing: Table<Arc<Outgoing>>,
+    incoming: Table<Arc<Incoming>>,
+    budget: Arc<Budget>,
+    outbox: mpsc::Sender<(Subject, Bytes)>,
+    draining: watch::Sender<bool>,
+    counters: Counters,
+}
+
+/// Makes the two halves of a host's calls and subscribes for them; nothing is read before [`Inbound::run`].
+///
+/// # Errors
+///
+/// Where the key is not a host's or the connection was closed.
+pub async fn calls(
+    connections: &Connections,
+    config: CallsConfig,
+    policy: Arc<dyn PeerPolicy>,
+) -> Result<(Remote, Inbound), CallsError> {
+    let host = config.host.host_id().ok_or_else(|| CallsError::NotAHost(config.host.kind().to_string()))?;
+    let identity = Identity { lattice: connections.lattice().clone(), host, boot: config.boot, key: config.host };
+    let (outbox, waiting) = mpsc::channel(OUTBOX);
+    let node = Arc::new(Node {
+        identity,
+        client: connections.data().clone(),
+        connections: connections.clone(),
+        policy,
+        in_flight: config.in_flight,
+        idle: config.idle,
+        work: config.work,
+        tasks: TaskTracker::new(),
+        sessions: Sessions::default(),
+        outgoing: Table::default(),
+        incoming: Table::default(),
+        budget: Arc::new(Budget::default()),
+        outbox,
+        draining: watch::Sender::new(false),
+        counters: Counters::default(),
+    });
+    let inbound = Inbound::subscribe(Arc::clone(&node), waiting).await?;
+    Ok((Remote::new(node), inbound))
+}
+
+impl Node {
+    /// The largest message that we can take, as it stands in a Hello.
+    fn max_frame(&self) -> u32 {
+        u32::try_from(self.connections.max_payload()).unwrap_or(u32::MAX)
+    }
+
+    /// Sends what belongs to the call `id`; waits while the connection is slow, not while it is down.
+    async fn send(&self, session: &Session, id: CallId, frame: &Frame, body: usize) -> Result<(), CallError> {
+        if !self.connections.data_up() {
+            return Err(disconnected());
+        }
+        let sealed = session.seal(Class::Io, frame, body).ok_or_else(unsealed)?;
+        self.client.publish(session.io_subject(id), sealed).await.map_err(|error| {
+            let code = match error.kind() {
+                async_nats::client::PublishErrorKind::MaxPayloadExceeded => Code::TooLarge,
+                _ => Code::Lost,
+            };
+            CallError::new(code, error.to_string())
+        })
+    }
+
+    /// Sends what belongs to the call `id` without ever waiting: drops it where the outbox is full.
+    fn send_now(&self, session: &Session, id: CallId, frame: &Frame) {
+        let sealed = session.seal(Class::Io, frame, 256);
+        let sent = sealed.is_some_and(|sealed| self.outbox.try_send((session.io_subject(id).into(), sealed)).is_ok());
+        if !sent {
+            count(&self.counters.dropped);
+        }
+    }
+
+    /// How full this host is, of 65,535.
+    fn load(&self) -> Load {
+        let share = self.incoming.len().saturating_mul(usize::from(u16::MAX)) / self.in_flight.max(1);
+        Load(u16::try_from(share).unwrap_or(u16::MAX))
+    }
+
+    fn stats(&self) -> CallStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let open = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        CallStats {
+            sent: read(&self.counters.sent),
+            taken: read(&self.counters.taken),
+            busy: read(&self.counters.busy),
+            expired: read(&self.counters.expired),
+            repeated: read(&self.counters.repeated),
+            refused: read(&self.counters.refused),
+            cancelled: read(&self.counters.cancelled),
+            rejected_frames: read(&self.counters.rejected_frames),
+            refused_hellos: read(&self.counters.refused_hellos),
+            dropped: read(&self.counters.dropped),
+            sessions: open(self.sessions.len()),
+            open_out: open(self.outgoing.len()),
+            open_in: open(self.incoming.len()),
+        }
+    }
+}
+
+fn disconnected() -> CallError {
+    CallError::new(Code::Unavailable, "this host is not connected to the lattice")
+}
+
+fn unsealed() -> CallError {
+    CallError::new(Code::Internal, "a frame cannot be sealed")
+}

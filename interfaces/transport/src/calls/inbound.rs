@@ -1,0 +1,331 @@
+//! The one task that reads what other hosts send: it opens, decides and hands on, and never waits for work.
+//!
+//! A new call passes these questions in order; the first "no" ends it. Is it sealed by a session we hold? Can its
+//! answer still be of use? Is its host enrolled now? Was its id taken before? Is there room? May its caller make it?
+//!
+//! Draining ends the subscriptions of `hello` and `call`, reads what was on its way to them, and keeps `io`.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::{Message, StatusCode, Subject, Subscriber};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use mesh_lattice::{
+    clock::Monotonic,
+    frame::{Busy, Call, Frame, Hello, Lane, Ping, ReplyHead},
+    id::CallId,
+    invocation::{CallError, Code, Serve},
+    subject,
+};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    AdmitCall, CallsError, Node, count,
+    lane::Receiver,
+    remote::Answered,
+    seen::{Freshness, Seen},
+    served::{Incoming, Taken},
+};
+use crate::session::{Class, Rejected, Session, session_of};
+
+/// Handshakes worked on at once; each is a third of a millisecond of arithmetic. Further ones are dropped, and asked
+/// again by who needs them.
+const HANDSHAKES: usize = 8;
+
+/// How long the calls that run get to end once they are told to.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What other hosts send to this one.
+pub struct Inbound {
+    node: Arc<Node>,
+    hello: Subscriber,
+    call: Subscriber,
+    io: Subscriber,
+    outbox: mpsc::Receiver<(Subject, Bytes)>,
+    draining: watch::Receiver<bool>,
+}
+
+/// What the reader decides with.
+struct Reader {
+    node: Arc<Node>,
+    serve: Arc<dyn Serve>,
+    admit: Arc<dyn AdmitCall>,
+    seen: Seen,
+    handshakes: Arc<Semaphore>,
+}
+
+impl Inbound {
+    pub(super) async fn subscribe(
+        node: Arc<Node>,
+        outbox: mpsc::Receiver<(Subject, Bytes)>,
+    ) -> Result<Self, CallsError> {
+        let identity = &node.identity;
+        let (lattice, host, boot) = (&identity.lattice, &identity.host, identity.boot);
+        let mut subscribers = Vec::with_capacity(3);
+        let io = subject::io_all(lattice, host, boot);
+        for subject in [io, subject::call(lattice, host, boot), subject::hello(lattice, host)] {
+            let subscribed = timeout(END_TIMEOUT, node.client.subscribe(subject)).await;
+            let subscriber = subscribed.map_err(|error| CallsError::Subscribe(error.to_string()))?;
+            subscribers.push(subscriber.map_err(|error| CallsError::Subscribe(error.to_string()))?);
+        }
+        let (Some(hello), Some(call), Some(io)) = (subscribers.pop(), subscribers.pop(), subscribers.pop()) else {
+            return Err(CallsError::Subscribe("a subscription is missing".to_owned()));
+        };
+        let draining = node.draining.subscribe();
+        Ok(Self { node, hello, call, io, outbox, draining })
+    }
+
+    /// Reads until `cancel`; then every call that still runs is stopped.
+    pub async fn run(self, serve: Arc<dyn Serve>, admit: Arc<dyn AdmitCall>, cancel: CancellationToken) {
+        let Self { node, hello, call, io, outbox, draining } = self;
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+        let reader = Reader { node: Arc::clone(&node), serve, admit, seen: Seen::default(), handshakes };
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {}
+            () = reader.run(hello, call, io, draining) => {}
+            () = send_outbox(&node, outbox) => {}
+        }
+        for incoming in node.incoming.values() {
+            incoming.cancel();
+        }
+        for outgoing in node.outgoing.values() {
+            outgoing.abandon();
+        }
+        node.tasks.close();
+        let _ = timeout(END_TIMEOUT, node.tasks.wait()).await;
+    }
+}
+
+/// Sends what the reader and the bodies have to say, in order.
+async fn send_outbox(node: &Node, mut outbox: mpsc::Receiver<(Subject, Bytes)>) {
+    while let Some((subject, sealed)) = outbox.recv().await {
+        if !node.connections.data_up() || node.client.publish(subject, sealed).await.is_err() {
+            count(&node.counters.dropped);
+        }
+    }
+}
+
+impl Reader {
+    async fn run(
+        mut self,
+        mut hello: Subscriber,
+        mut call: Subscriber,
+        mut io: Subscriber,
+        draining: watch::Receiver<bool>,
+    ) {
+        // Dropped when nothing new can come any more: whoever drains waits for that.
+        let mut draining = Some(draining);
+        let (mut hello_open, mut call_open, mut told_to_drain) = (true, true, false);
+        loop {
+            if !hello_open && !call_open {
+                draining = None;
+            }
+            tokio::select! {
+                message = io.next() => match message {
+                    Some(message) => self.take_io(message),
+                    None => return,
+                },
+                message = call.next(), if call_open => match message {
+                    Some(message) => self.take_call(message),
+                    None => call_open = false,
+                },
+                message = hello.next(), if hello_open => match message {
+                    Some(message) => self.take_hello(message),
+                    None => hello_open = false,
+                },
+                () = told(draining.as_mut()), if !told_to_drain => {
+                    told_to_drain = true;
+                    for subscriber in [&mut hello, &mut call] {
+                        let _ = timeout(END_TIMEOUT, subscriber.drain()).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn open(&self, class: Class, message: &Message) -> Option<(Arc<Session>, Frame)> {
+        let session = session_of(&message.payload).and_then(|id| self.node.sessions.get(id));
+        let frame = session.as_ref().ok_or(Rejected::Malformed).and_then(|session| {
+            let bytes = session.open(class, message.payload.clone())?;
+            Frame::decode(&bytes).map_err(|_| Rejected::Malformed)
+        });
+        match (session, frame) {
+            (Some(session), Ok(frame)) => Some((session, frame)),
+            (_, outcome) => {
+                count(&self.node.counters.rejected_frames);
+                tracing::debug!(reason = ?outcome.err(), "a frame was refused");
+                None
+            }
+        }
+    }
+
+    fn take_io(&self, message: Message) {
+        if message.status == Some(StatusCode::NO_RESPONDERS) {
+            let id = message.subject.rsplit('.').next().and_then(|token| token.parse::<CallId>().ok());
+            if let Some(call) = id.and_then(|id| self.node.outgoing.get(id)) {
+                call.answered(Answered::Gone);
+            }
+            return;
+        }
+        let Some((session, frame)) = self.open(Class::Io, &message) else { return };
+        match frame {
+            Frame::Reply(head, body) => self.answered(&session, head.id, Answered::Reply(head, body)),
+            Frame::Busy(busy) => self.answered(&session, busy.id, Answered::Busy(busy.load)),
+            Frame::StreamData(data, bytes) => {
+                self.with_receiver(&session, data.id, data.lane, |receiver| receiver.push(data.offset, bytes));
+            }
+            Frame::StreamEnd(end) => {
+                self.with_receiver(&session, end.id, end.lane, |receiver| receiver.end(*end));
+            }
+            Frame::StreamAbort(abort) => {
+                self.with_receiver(&session, abort.id, abort.lane, |receiver| receiver.fail(abort.error));
+            }
+            Frame::StreamCredit(credit) => self.credit(&session, credit.id, credit.lane, credit.upto),
+            Frame::Cancel(cancel) => {
+                let incoming = self.node.incoming.get(cancel.id).filter(|incoming| incoming.belongs_to(&session));
+                if let Some(incoming) = incoming {
+                    incoming.cancel();
+                }
+            }
+            Frame::Ping(ping) => {
+                let pong = Ping { nonce: ping.nonce, clock: Monotonic::now() };
+                self.node.send_now(&session, CallId(uuid::Uuid::nil()), &Frame::Pong(pong));
+            }
+            Frame::Unknown(kind) => self.unsupported(&session, kind),
+            Frame::Accepted(_) | Frame::Pong(_) | Frame::Drain => {}
+            Frame::Hello(_) | Frame::Call(..) => count(&self.node.counters.rejected_frames),
+        }
+    }
+
+    fn answered(&self, session: &Session, id: CallId, answered: Answered) {
+        if let Some(call) = self.node.outgoing.get(id).filter(|call| call.belongs_to(session)) {
+            call.answered(answered);
+        }
+    }
+
+    /// A stream of a call of ours is one of the reply; of another's, one of the call.
+    fn with_receiver(&self, session: &Session, id: CallId, lane: Lane, with: impl FnOnce(&Receiver)) {
+        if let Some(call) = self.node.outgoing.get(id).filter(|call| call.belongs_to(session)) {
+            if let Some(receiver) = call.download(lane) {
+                with(&receiver);
+            }
+        } else if let Some(call) = self.node.incoming.get(id).filter(|call| call.belongs_to(session))
+            && let Some(receiver) = call.upload(lane)
+        {
+            with(receiver);
+        }
+    }
+
+    fn credit(&self, session: &Session, id: CallId, lane: Lane, upto: u64) {
+        if let Some(call) = self.node.outgoing.get(id).filter(|call| call.belongs_to(session)) {
+            call.leave(lane).raise(upto);
+        } else if let Some(call) = self.node.incoming.get(id).filter(|call| call.belongs_to(session)) {
+            call.leave(lane).raise(upto);
+        }
+    }
+
+    fn unsupported(&self, session: &Session, kind: u8) {
+        let error = CallError::new(Code::Unsupported, format!("a frame of kind {kind}"));
+        self.refuse(session, CallId(uuid::Uuid::nil()), error);
+    }
+
+    fn refuse(&self, session: &Session, id: CallId, error: CallError) {
+        let load = self.node.load();
+        let head = ReplyHead { id, error: Some(error), value_bytes: None, body: false, whole_body: None, load };
+        self.node.send_now(session, id, &Frame::Reply(Box::new(head), Bytes::new()));
+    }
+
+    fn take_call(&mut self, message: Message) {
+        let Some((session, frame)) = self.open(Class::Call, &message) else { return };
+        match frame {
+            Frame::Call(call, bytes) => self.judge_call(session, *call, bytes),
+            Frame::Unknown(kind) => self.unsupported(&session, kind),
+            _ => count(&self.node.counters.rejected_frames),
+        }
+    }
+
+    fn judge_call(&mut self, session: Arc<Session>, call: Call, bytes: Bytes) {
+        let (node, now) = (&self.node, Monotonic::now());
+        session.note_clock(call.sent, now);
+        let deadline = session.map(call.deadline);
+        if now >= deadline.0 {
+            count(&node.counters.expired);
+            return;
+        }
+        if !node.policy.is_enrolled(&session.peer) {
+            count(&node.counters.refused);
+            return self.refuse(&session, call.id, CallError::new(Code::Unauthenticated, "the host is not enrolled"));
+        }
+        let freshness = self.seen.judge(call.id, now);
+        if freshness == Freshness::Repeated {
+            count(&node.counters.repeated);
+            return;
+        }
+        if freshness == Freshness::Full || node.incoming.len() >= node.in_flight {
+            count(&node.counters.busy);
+            let busy = Busy { id: call.id, load: node.load() };
+            return node.send_now(&session, call.id, &Frame::Busy(busy));
+        }
+        self.seen.keep(call.id, deadline, now);
+        if let Err(error) = self.admit.admit(&session.peer, &call) {
+            count(&node.counters.refused);
+            return self.refuse(&session, call.id, error);
+        }
+        count(&node.counters.taken);
+        let incoming = Incoming::new(node, &session, &call);
+        node.incoming.insert(call.id, Arc::clone(&incoming));
+        let serve = Arc::clone(&self.serve);
+        let taken = Taken { node: Arc::clone(node), session, call, bytes, deadline, serve };
+        node.tasks.spawn_on(taken.run(incoming), &node.work);
+    }
+
+    fn take_hello(&self, message: Message) {
+        let (Some(reply), Ok(permit)) = (message.reply, Arc::clone(&self.handshakes).try_acquire_owned()) else {
+            count(&self.node.counters.refused_hellos);
+            return;
+        };
+        let Ok(Frame::Hello(hello)) = Frame::decode(&message.payload) else {
+            count(&self.node.counters.refused_hellos);
+            return;
+        };
+        let node = Arc::clone(&self.node);
+        self.node.tasks.spawn(async move {
+            node.shake_back(&hello, reply);
+            drop(permit);
+        });
+    }
+}
+
+impl Node {
+    /// Answers a Hello, if its sender belongs here. Silence otherwise: a stranger learns nothing.
+    fn shake_back(&self, hello: &Hello, reply: Subject) {
+        let enrolled = |host: &mesh_lattice::HostId| self.policy.is_enrolled(host);
+        match self.identity.answer(hello, self.max_frame(), enrolled) {
+            Ok((answer, peer, keys)) => {
+                let Some(session) = Session::new(&self.identity.lattice, peer, &keys) else { return };
+                self.sessions.accept(&session, Instant::now());
+                let answer = Frame::Hello(Box::new(answer)).encode();
+                if self.outbox.try_send((reply, answer.into())).is_err() {
+                    count(&self.counters.dropped);
+                }
+            }
+            Err(error) => {
+                count(&self.counters.refused_hellos);
+                tracing::debug!(from = %hello.from, %error, "a hello was refused");
+            }
+        }
+    }
+}
+
+/// Returns when this host is to drain; never, where it does so already.
+async fn told(draining: Option<&mut watch::Receiver<bool>>) {
+    let Some(draining) = draining else { return std::future::pending().await };
+    if draining.wait_for(|draining| *draining).await.is_err() {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,514 @@
+//! The two ends of one stream.
+//!
+//! The receiver says how far the sender may send ("up to byte n"), moves that on as the bytes are *consumed*, and says
+//! it again while nothing comes, so that a lost credit costs a second and not the stream. What all streams of a host
+//! may still be sent comes out of one [`Budget`]: beyond it nats-server would close the connection of a process that
+//! stands still.
+//!
+//! ```text
+//! receiving: open ─► ended (all bytes are there) │ failed (gap, too much, abort, idle) ─► read to the end
+//! ```
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::Frame as BodyFrame;
+use mesh_lattice::{
+    frame::{Frame, Lane, StreamCredit, StreamEnd},
+    id::CallId,
+    invocation::{CallError, Code},
+    wit::http,
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::Notify,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::Node;
+use crate::session::Session;
+
+/// What one stream may have outstanding at most.
+const WINDOW: u64 = 1 << 20;
+
+/// What all streams of a host may have outstanding: sent or to be sent, not consumed yet.
+const TOTAL: u64 = 16 << 20;
+
+/// Less than this is not worth a credit, unless there is no more.
+const LEAST: u64 = 16 << 10;
+
+/// Pieces smaller than this are put together while they wait, so that many small ones cost no more than few large.
+const SMALL: usize = 4 * 1024;
+
+/// Credit is said again after this long without a byte.
+const REPEAT: Duration = Duration::from_secs(1);
+
+/// A stream that could be given no credit at all asks again this soon.
+const STARVED: Duration = Duration::from_millis(20);
+
+/// What may still be promised to senders.
+pub(super) struct Budget(AtomicU64);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(AtomicU64::new(TOTAL))
+    }
+}
+
+impl Budget {
+    /// Takes up to `want`, and not much more than an eighth of what is left: the more streams, the less for each.
+    pub(super) fn take(&self, want: u64) -> u64 {
+        let mut taken = 0;
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            taken = want.min((left / 8).max(LEAST)).min(left);
+            Some(left - taken)
+        });
+        taken
+    }
+
+    pub(super) fn give(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(super) fn outstanding(&self) -> u64 {
+        TOTAL - self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The sending end: how far it may go.
+#[derive(Default)]
+pub(super) struct Leave {
+    upto: AtomicU64,
+    closed: AtomicBool,
+    changed: Notify,
+}
+
+impl Leave {
+    pub(super) fn new(upto: u64) -> Self {
+        Self { upto: AtomicU64::new(upto), ..Self::default() }
+    }
+
+    pub(super) fn raise(&self, upto: u64) {
+        if self.upto.fetch_max(upto, Ordering::Relaxed) < upto {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The receiver wants no more.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// How far the stream may go, once that is further than `offset`; `None` once it is closed.
+    pub(super) async fn beyond(&self, offset: u64) -> Option<u64> {
+        loop {
+            let changed = self.changed.notified();
+            if self.closed.load(Ordering::Relaxed) {
+                return None;
+            }
+            let upto = self.upto.load(Ordering::Relaxed);
+            if upto > offset {
+                return Some(upto);
+            }
+            changed.await;
+        }
+    }
+
+    /// Returns once the receiver wants no more.
+    pub(super) async fn closed(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.closed.load(Ordering::Relaxed) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// The receiving end as the reader sees it.
+pub(super) struct Receiver {
+    state: Mutex<State>,
+    budget: Arc<Budget>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Bytes>,
+    /// Small pieces that came last.
+    tail: BytesMut,
+    received: u64,
+    consumed: u64,
+    granted: u64,
+    end: Option<Result<http::Fields, CallError>>,
+    waker: Option<Waker>,
+    /// Nobody reads any more: what still comes is thrown away.
+    abandoned: bool,
+}
+
+impl Receiver {
+    /// `granted` has been taken from the budget already.
+    pub(super) fn new(budget: &Arc<Budget>, granted: u64) -> Arc<Self> {
+        let state = State { granted, ..State::default() };
+        Arc::new(Self { state: Mutex::new(state), budget: Arc::clone(budget) })
+    }
+
+    /// Takes the bytes at `offset`; a gap or more than was granted ends the stream.
+    pub(super) fn push(&self, offset: u64, bytes: Bytes) {
+        let mut state = self.state.lock();
+        if state.end.is_some() || state.abandoned {
+            return;
+        }
+        let end = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if offset != state.received {
+            state.finish(Err(CallError::new(Code::Lost, "a part of the stream is missing")));
+        } else if end > state.granted {
+            state.finish(Err(CallError::new(Code::TooLarge, "the stream's sender sent more than it may")));
+        } else {
+            state.received = end;
+            state.keep(bytes);
+        }
+        state.wake();
+    }
+
+    pub(super) fn end(&self, end: StreamEnd) {
+        let mut state = self.state.lock();
+        let missing = state.received != end.length;
+        state.finish(if missing {
+            Err(CallError::new(Code::Lost, "the end of the stream is missing"))
+        } else {
+            Ok(end.trailers)
+        });
+        state.wake();
+    }
+
+    pub(super) fn fail(&self, error: CallError) {
+        let mut state = self.state.lock();
+        state.finish(Err(error));
+        state.wake();
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Piece> {
+        let mut state = self.state.lock();
+        if let Some(bytes) = state.next_piece() {
+            state.consumed += u64::try_from(bytes.len()).unwrap_or(0);
+            self.budget.give(u64::try_from(bytes.len()).unwrap_or(0));
+            return Poll::Ready(Piece::Bytes(bytes));
+        }
+        match &state.end {
+            Some(Ok(trailers)) => Poll::Ready(Piece::End(trailers.clone())),
+            Some(Err(error)) => Poll::Ready(Piece::Failed(error.clone())),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// More credit, where it is time for some.
+    fn grant(&self) -> Option<u64> {
+        let mut state = self.state.lock();
+        if state.end.is_some() {
+            return None;
+        }
+        let outstanding = state.granted - state.consumed;
+        if outstanding > WINDOW * 3 / 4 {
+            return None;
+        }
+        let more = self.budget.take(WINDOW - outstanding);
+        state.granted += more;
+        (more > 0).then_some(state.granted)
+    }
+
+    fn granted(&self) -> (u64, bool) {
+        let state = self.state.lock();
+        (state.granted, state.granted == state.received)
+    }
+
+    /// Nobody reads any more.
+    fn abandon(&self) {
+        let mut state = self.state.lock();
+        state.abandoned = true;
+        state.waiting.clear();
+        state.tail.clear();
+        state.settle(&self.budget);
+    }
+}
+
+impl State {
+    fn keep(&mut self, bytes: Bytes) {
+        if bytes.len() < SMALL {
+            self.tail.extend_from_slice(&bytes);
+            if self.tail.len() >= SMALL {
+                self.waiting.push_back(self.tail.split().freeze());
+            }
+        } else {
+            if !self.tail.is_empty() {
+                self.waiting.push_back(self.tail.split().freeze());
+            }
+            self.waiting.push_back(bytes);
+        }
+    }
+
+    fn next_piece(&mut self) -> Option<Bytes> {
+        let next = self.waiting.pop_front();
+        next.or_else(|| (!self.tail.is_empty()).then(|| self.tail.split().freeze()))
+    }
+
+    /// The first end counts.
+    fn finish(&mut self, end: Result<http::Fields, CallError>) {
+        self.end.get_or_insert(end);
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Gives back what was granted and is not needed any more.
+    fn settle(&mut self, budget: &Budget) {
+        budget.give(self.granted - self.consumed);
+        self.consumed = self.granted;
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.state.get_mut().settle(&self.budget);
+    }
+}
+
+enum Piece {
+    Bytes(Bytes),
+    End(http::Fields),
+    Failed(CallError),
+}
+
+/// The receiving end as a body.
+pub(super) struct Received {
+    node: Arc<Node>,
+    session: Arc<Session>,
+    id: CallId,
+    lane: Lane,
+    receiver: Arc<Receiver>,
+    /// Set while nothing comes: when to say the credit again.
+    timer: Option<Pin<Box<Sleep>>>,
+    quiet_since: Option<Instant>,
+    done: bool,
+    /// Kept for as long as the body lives: ends the call when the body does.
+    call: Option<super::remote::OpenCall>,
+}
+
+impl Received {
+    pub(super) fn new(
+        node: &Arc<Node>,
+        session: &Arc<Session>,
+        (id, lane): (CallId, Lane),
+        receiver: Arc<Receiver>,
+        call: Option<super::remote::OpenCall>,
+    ) -> Self {
+        Self {
+            node: Arc::clone(node),
+            session: Arc::clone(session),
+            id,
+            lane,
+            receiver,
+            timer: None,
+            quiet_since: None,
+            done: false,
+            call,
+        }
+    }
+
+    /// Lets the sender begin, or go on.
+    pub(super) fn grant(&self) {
+        if let Some(upto) = self.receiver.grant() {
+            self.say(upto);
+        }
+    }
+
+    fn say(&self, upto: u64) {
+        let credit = StreamCredit { id: self.id, lane: self.lane, upto };
+        self.node.send_now(&self.session, self.id, &Frame::StreamCredit(credit));
+    }
+
+    /// While nothing comes: says the credit again now and then, and gives up in the end.
+    fn poll_quiet(&mut self, context: &mut Context<'_>) -> Poll<CallError> {
+        let now = Instant::now();
+        let since = *self.quiet_since.get_or_insert(now);
+        loop {
+            let (granted, starved) = self.receiver.granted();
+            let pause = if starved { STARVED } else { REPEAT };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(now + pause)));
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            if since.elapsed() >= self.node.idle {
+                return Poll::Ready(CallError::new(Code::Lost, "the stream stood still for too long"));
+            }
+            self.timer = Some(Box::pin(sleep_until(Instant::now() + pause)));
+            match self.receiver.grant() {
+                Some(upto) => self.say(upto),
+                None if !starved => self.say(granted),
+                None => {}
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.done = true;
+        self.timer = None;
+        if let Some(call) = self.call.take() {
+            call.finish();
+        }
+    }
+}
+
+impl http_body::Body for Received {
+    type Data = Bytes;
+    type Error = CallError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<BodyFrame<Bytes>, CallError>>> {
+        if self.done {
+            return Poll::Ready(None);
+        }
+        match self.receiver.poll(context) {
+            Poll::Ready(Piece::Bytes(bytes)) => {
+                (self.timer, self.quiet_since) = (None, None);
+                self.grant();
+                Poll::Ready(Some(Ok(BodyFrame::data(bytes))))
+            }
+            Poll::Ready(Piece::End(trailers)) => {
+                self.finish();
+                if trailers.is_empty() {
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(http::headers(&trailers).map(BodyFrame::trailers)))
+            }
+            Poll::Ready(Piece::Failed(error)) => {
+                self.done = true;
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Pending => match self.poll_quiet(context) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(error) => {
+                    self.done = true;
+                    Poll::Ready(Some(Err(error)))
+                }
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.done
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        self.receiver.abandon();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::task::noop_waker;
+
+    use super::*;
+
+    fn read(receiver: &Receiver) -> Vec<u8> {
+        let waker = noop_waker();
+        let mut context = Context::from_waker(&waker);
+        let mut out = Vec::new();
+        while let Poll::Ready(Piece::Bytes(bytes)) = receiver.poll(&mut context) {
+            out.extend_from_slice(&bytes);
+        }
+        out
+    }
+
+    fn state(receiver: &Receiver) -> Option<Result<(), Code>> {
+        receiver.state.lock().end.as_ref().map(|end| end.as_ref().map(|_| ()).map_err(|error| error.code))
+    }
+
+    #[test]
+    fn bytes_come_out_as_they_came_in_whatever_their_sizes() {
+        let budget = Arc::new(Budget::default());
+        let receiver = Receiver::new(&budget, budget.take(1 << 20));
+        let mut sent = Vec::new();
+        for size in [1, 5_000, 3, 4_095, 4_096, 7, 9_999] {
+            let piece = vec![size as u8; size];
+            receiver.push(sent.len() as u64, piece.clone().into());
+            sent.extend(piece);
+        }
+        assert_eq!(read(&receiver), sent);
+        drop(receiver);
+        assert_eq!(budget.outstanding(), 0);
+    }
+
+    #[test]
+    fn a_gap_ends_the_stream_and_so_does_more_than_was_granted() {
+        let budget = Arc::new(Budget::default());
+        let receiver = Receiver::new(&budget, 10);
+        receiver.push(0, Bytes::from_static(b"12345"));
+        receiver.push(6, Bytes::from_static(b"7"));
+        assert_eq!(state(&receiver), Some(Err(Code::Lost)));
+        let receiver = Receiver::new(&budget, 10);
+        receiver.push(0, Bytes::from_static(b"12345678901"));
+        assert_eq!(state(&receiver), Some(Err(Code::TooLarge)));
+        let receiver = Receiver::new(&budget, 10);
+        receiver.push(0, Bytes::from_static(b"12345"));
+        let end = |length| StreamEnd { id: CallId::new(), lane: Lane::Body, length, trailers: Vec::new() };
+        receiver.end(end(6));
+        assert_eq!(state(&receiver), Some(Err(Code::Lost)));
+        receiver.end(end(5));
+        assert_eq!(state(&receiver), Some(Err(Code::Lost)), "the first end counts");
+    }
+
+    #[test]
+    fn credit_is_given_as_bytes_are_consumed_and_never_beyond_the_budget() {
+        let budget = Arc::new(Budget::default());
+        let receivers: Vec<_> = (0..200).map(|_| Receiver::new(&budget, 0)).collect();
+        for _ in 0..50 {
+            for receiver in &receivers {
+                receiver.grant();
+            }
+        }
+        assert!(budget.outstanding() <= TOTAL);
+        assert!(receivers.iter().all(|receiver| receiver.granted().0 <= WINDOW));
+        let first = &receivers[0];
+        let granted = first.granted().0;
+        first.push(0, vec![0; granted as usize].into());
+        assert_eq!(first.grant(), None, "nothing was consumed");
+        read(first);
+        assert!(first.grant().is_some_and(|upto| upto > granted));
+        drop(receivers);
+        assert_eq!(budget.outstanding(), 0);
+    }
+
+    #[tokio::test]
+    async fn leave_is_cumulative_and_closing_ends_it() {
+        let leave = Leave::new(5);
+        assert_eq!(leave.beyond(4).await, Some(5));
+        leave.raise(9);
+        leave.raise(7);
+        assert_eq!(leave.beyond(5).await, Some(9));
+        leave.close();
+        assert_eq!(leave.beyond(5).await, None);
+        leave.closed().await;
+    }
+}

@@ -1,0 +1,432 @@
+//! The caller's side: one invocation to one host.
+//!
+//! ```text
+//! session? ─no─► hello ─► session ─► Call ─┬─► Reply            the answer; its streams live on in the bodies
+//!                                          ├─► Busy             nothing was done
+//!                                          └─► no responders    nobody has it: drop the session, once more from hello
+//! ```
+//!
+//! Dropping the future, or the reply's body before its end, sends Cancel.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use mesh_lattice::{
+    clock::Monotonic,
+    frame::{Call, Cancel, Frame, Lane, Load, ReplyHead},
+    id::{CallId, HostId},
+    invocation::{Body, CallError, Code, Invocation, Reply, full_body},
+    subject,
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
+
+use super::{
+    CallStats, Node, count, disconnected, head,
+    lane::{Budget, Leave, Received, Receiver},
+    source::{Inline, Sending, Source},
+    unsealed,
+};
+use crate::session::{Class, Session};
+
+/// How long a host may take to answer a Hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What each stream of a reply may send before it is given more.
+const REPLY_CREDIT: u64 = 64 << 10;
+
+/// A value that streams is put together again up to this size.
+pub(super) const MAX_VALUE: u64 = 64 << 20;
+
+/// Calls to other hosts. Cheap to clone; works while [`super::Inbound::run`] runs.
+#[derive(Clone)]
+pub struct Remote {
+    node: Arc<Node>,
+}
+
+/// A call of ours that waits for its answer or its streams.
+pub(super) struct Outgoing {
+    session: Arc<Session>,
+    answer: Mutex<Option<oneshot::Sender<Answered>>>,
+    /// How far the streams of the call may go.
+    leaves: [Leave; 2],
+    downloads: Mutex<Downloads>,
+    budget: Arc<Budget>,
+}
+
+/// What the streams of the reply bring: made when the reply's head comes, before their first byte.
+#[derive(Default)]
+struct Downloads {
+    lanes: [Option<Arc<Receiver>>; 2],
+    /// The credit that each of the two was given ahead; 0 once it is used or given back.
+    ahead: u64,
+}
+
+/// What came back.
+pub(super) enum Answered {
+    Reply(Box<ReplyHead>, Bytes),
+    Busy(Load),
+    /// The server says that nobody listens where the call went.
+    Gone,
+}
+
+/// Keeps a call open; when it goes before the call is finished, the callee is told.
+pub(super) struct OpenCall {
+    node: Arc<Node>,
+    call: Arc<Outgoing>,
+    id: CallId,
+    finished: bool,
+}
+
+/// What is sent, possibly twice.
+struct Prepared {
+    call: Call,
+    inline: Inline,
+    source: Source,
+    http: bool,
+}
+
+impl Remote {
+    pub(super) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
+    /// Makes one call to `host`; `invocation.target` says to whom.
+    ///
+    /// # Errors
+    ///
+    /// `unavailable` where nobody has the call (not connected, not reachable, refused the session), `busy` where the
+    /// host has no room, `deadline_exceeded`, and whatever the callee answers.
+    pub async fn call(&self, host: &HostId, invocation: Invocation) -> Result<Reply, CallError> {
+        let limit = invocation.deadline.remaining();
+        match timeout(limit, Box::pin(self.node.call(host, invocation))).await {
+            Ok(answer) => answer,
+            Err(_) => Err(CallError::new(Code::DeadlineExceeded, "there was no answer before the deadline")),
+        }
+    }
+
+    /// How full `host` said it was when it last answered.
+    #[must_use]
+    pub fn load(&self, host: &HostId) -> Option<Load> {
+        self.node.sessions.load(host)
+    }
+
+    /// Lets go of every session with `host`.
+    pub fn forget(&self, host: &HostId) {
+        self.node.sessions.forget(host);
+    }
+
+    /// What happened so far, and what is open now.
+    #[must_use]
+    pub fn stats(&self) -> CallStats {
+        self.node.stats()
+    }
+
+    /// Takes no new calls and waits until none is open in either direction; whether that came within `limit`.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        self.node.draining.send_replace(true);
+        let until = Instant::now() + limit;
+        let mut tick = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            tick.tick().await;
+            let open = self.node.incoming.len() + self.node.outgoing.len();
+            if open == 0 && self.node.draining.receiver_count() == 0 {
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+        }
+    }
+}
+
+impl Node {
+    async fn call(self: &Arc<Self>, host: &HostId, invocation: Invocation) -> Result<Reply, CallError> {
+        if !self.connections.data_up() {
+            return Err(disconnected());
+        }
+        let mut session = self.session(host).await?;
+        let mut prepared = self.prepare(invocation, &session).await?;
+        count(&self.counters.sent);
+        for first in [true, false] {
+            let (answered, open) = self.attempt(&session, &mut prepared).await?;
+            match answered {
+                Answered::Reply(head, body) => return self.reply(host, open, *head, body, prepared.http).await,
+                Answered::Busy(load) => {
+                    self.sessions.note_load(host, load);
+                    open.finish();
+                    return Err(CallError::new(Code::Busy, "the host has no room"));
+                }
+                Answered::Gone => {
+                    open.finish();
+                    self.sessions.drop_asked(&session);
+                    if first {
+                        session = self.session(host).await?;
+                    }
+                }
+            }
+        }
+        Err(CallError::new(Code::Unavailable, "the host takes no calls"))
+    }
+
+    async fn prepare(&self, invocation: Invocation, session: &Session) -> Result<Prepared, CallError> {
+        let (params, http) = head::encode_params(&invocation.params)?;
+        let target = invocation.target.ok_or_else(|| CallError::new(Code::Internal, "a call without a target"))?;
+        let (inline, source) = Source::divide(params, invocation.body, session.max_frame).await?;
+        let call = Call {
+            id: invocation.id,
+            caller: invocation.caller,
+            link: invocation.link,
+            target,
+            interface: invocation.interface,
+            operation: invocation.operation.as_ref().to_owned(),
+            sent: Monotonic::now(),
+            deadline: invocation.deadline,
+            value_bytes: inline.value_bytes,
+            body: source.body.is_some(),
+            whole_body: inline.whole_body,
+            reply_credit: 0,
+            trace: invocation.trace,
+        };
+        Ok(Prepared { call, inline, source, http })
+    }
+
+    /// Sends the call once and waits for what comes back; streams begin with the callee's first credit.
+    async fn attempt(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        prepared: &mut Prepared,
+    ) -> Result<(Answered, OpenCall), CallError> {
+        let id = prepared.call.id;
+        let (answer, mut answered) = oneshot::channel();
+        let reply_credit = self.budget.take(2 * REPLY_CREDIT) / 2;
+        let call = Arc::new(Outgoing {
+            session: Arc::clone(session),
+            answer: Mutex::new(Some(answer)),
+            leaves: Default::default(),
+            downloads: Mutex::new(Downloads { ahead: reply_credit, ..Downloads::default() }),
+            budget: Arc::clone(&self.budget),
+        });
+        self.outgoing.insert(id, Arc::clone(&call));
+        let open = OpenCall { node: Arc::clone(self), call, id, finished: false };
+        self.send_call(session, prepared, reply_credit).await?;
+        loop {
+            tokio::select! {
+                biased;
+                answered = &mut answered => {
+                    let answered = answered.map_err(|_| CallError::new(Code::Lost, "calls have ended on this host"))?;
+                    return Ok((answered, open));
+                }
+                () = open.call.credited(), if !prepared.source.is_empty() => {
+                    let source = std::mem::take(&mut prepared.source);
+                    let sending = Sending { node: Arc::clone(self), session: Arc::clone(session), id };
+                    let call = Arc::clone(&open.call);
+                    let upload = async move { source.send(&sending, &call.leaves).await };
+                    self.tasks.spawn_on(upload, &self.work);
+                }
+            }
+        }
+    }
+
+    async fn send_call(&self, session: &Session, prepared: &mut Prepared, reply_credit: u64) -> Result<(), CallError> {
+        prepared.call.sent = Monotonic::now();
+        prepared.call.reply_credit = reply_credit;
+        let body = prepared.inline.bytes.clone();
+        let room = body.len();
+        let reply = subject::io(&self.identity.lattice, &self.identity.host, self.identity.boot, prepared.call.id);
+        let frame = Frame::Call(Box::new(prepared.call.clone()), body);
+        let sealed = session.seal(Class::Call, &frame, room).ok_or_else(unsealed)?;
+        if sealed.len() > session.max_frame {
+            return Err(CallError::new(Code::TooLarge, "the head of the call is too large"));
+        }
+        self.client
+            .publish_with_reply(session.call_subject.clone(), reply, sealed)
+            .await
+            .map_err(|error| CallError::new(Code::Unavailable, error.to_string()))
+    }
+
+    /// The answer as the caller wants it, with its streams.
+    async fn reply(
+        self: &Arc<Self>,
+        host: &HostId,
+        open: OpenCall,
+        head: ReplyHead,
+        mut bytes: Bytes,
+        http: bool,
+    ) -> Result<Reply, CallError> {
+        self.sessions.note_load(host, head.load);
+        if let Some(error) = head.error {
+            open.finish();
+            return Err(error);
+        }
+        let whole = split_whole(&mut bytes, head.whole_body)?;
+        let (value, body) = (open.call.download(Lane::Value), open.call.download(Lane::Body));
+        if let (Some(receiver), Some(length)) = (value, head.value_bytes) {
+            let value = Received::new(self, &open.call.session, (open.id, Lane::Value), receiver, None);
+            bytes = collect(value, length).await?;
+        }
+        let answer = head::decode_answer(bytes, http)?;
+        let body: Option<Body> = match (body, whole) {
+            (Some(receiver), _) => {
+                let session = Arc::clone(&open.call.session);
+                let received = Received::new(self, &session, (open.id, Lane::Body), receiver, Some(open));
+                Some(received.boxed_unsync())
+            }
+            (None, whole) => {
+                open.finish();
+                whole.map(full_body)
+            }
+        };
+        Ok(Reply { answer, body })
+    }
+
+    /// The session that `host` is called through; the first caller makes it, the others wait for that.
+    async fn session(self: &Arc<Self>, host: &HostId) -> Result<Arc<Session>, CallError> {
+        if !self.policy.is_enrolled(host) {
+            return Err(CallError::new(Code::Unauthenticated, format!("{host} is not a host of this lattice")));
+        }
+        let slot = self.sessions.slot(host);
+        slot.session.get_or_try_init(|| self.shake_hands(host)).await.map(Arc::clone)
+    }
+
+    async fn shake_hands(self: &Arc<Self>, host: &HostId) -> Result<Arc<Session>, CallError> {
+        let unavailable = |what: String| CallError::new(Code::Unavailable, format!("no session with {host}: {what}"));
+        let asked = self.identity.ask(host, self.max_frame()).map_err(|error| unavailable(error.to_string()))?;
+        let question = Frame::Hello(Box::new(asked.hello().clone())).encode();
+        let request = self.client.request(subject::hello(&self.identity.lattice, host), question.into());
+        let message = match timeout(HELLO_TIMEOUT, request).await {
+            Ok(Ok(message)) => message,
+            Ok(Err(error)) => return Err(unavailable(error.to_string())),
+            Err(_) => return Err(unavailable("it did not answer".to_owned())),
+        };
+        let Ok(Frame::Hello(answer)) = Frame::decode(&message.payload) else {
+            return Err(unavailable("its answer cannot be read".to_owned()));
+        };
+        let enrolled = |host: &HostId| self.policy.is_enrolled(host);
+        let (peer, keys) = asked.finish(&self.identity, &answer, enrolled).map_err(|error| {
+            count(&self.counters.refused_hellos);
+            unavailable(error.to_string())
+        })?;
+        let session = Session::new(&self.identity.lattice, peer, &keys).ok_or_else(unsealed)?;
+        self.sessions.keep(&session, Instant::now());
+        Ok(session)
+    }
+}
+
+impl Outgoing {
+    pub(super) fn belongs_to(&self, session: &Session) -> bool {
+        self.session.id == session.id
+    }
+
+    /// Hands the answer over; the streams that it announces can be filled from now on.
+    pub(super) fn answered(&self, answered: Answered) {
+        if let Answered::Reply(head, _) = &answered {
+            let mut downloads = self.downloads.lock();
+            let ahead = std::mem::take(&mut downloads.ahead);
+            let [value, body] = &mut downloads.lanes;
+            for (lane, announced) in [(value, head.value_bytes.is_some()), (body, head.body)] {
+                if announced && lane.is_none() {
+                    *lane = Some(Receiver::new(&self.budget, ahead));
+                } else {
+                    self.budget.give(ahead);
+                }
+            }
+        }
+        if let Some(waiting) = self.answer.lock().take() {
+            let _ = waiting.send(answered);
+        }
+    }
+
+    /// Lets the call fail: nobody reads for it any more.
+    pub(super) fn abandon(&self) {
+        drop(self.answer.lock().take());
+        for receiver in self.downloads.lock().lanes.iter().flatten() {
+            receiver.fail(CallError::new(Code::Lost, "calls have ended on this host"));
+        }
+    }
+
+    pub(super) fn download(&self, lane: Lane) -> Option<Arc<Receiver>> {
+        let downloads = self.downloads.lock();
+        let [value, body] = &downloads.lanes;
+        match lane {
+            Lane::Value => value.clone(),
+            Lane::Body => body.clone(),
+        }
+    }
+
+    pub(super) fn leave(&self, lane: Lane) -> &Leave {
+        let [value, body] = &self.leaves;
+        match lane {
+            Lane::Value => value,
+            Lane::Body => body,
+        }
+    }
+
+    /// Returns once a stream of the call may begin.
+    async fn credited(&self) {
+        let [value, body] = &self.leaves;
+        tokio::select! {
+            _ = value.beyond(0) => {}
+            _ = body.beyond(0) => {}
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.budget.give(2 * self.downloads.get_mut().ahead);
+    }
+}
+
+impl OpenCall {
+    /// The call is over: nobody needs to be told.
+    pub(super) fn finish(mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.node.outgoing.remove(self.id);
+        for leave in &self.call.leaves {
+            leave.close();
+        }
+        if !self.finished {
+            self.node.send_now(&self.call.session, self.id, &Frame::Cancel(Cancel { id: self.id }));
+        }
+    }
+}
+
+/// Cuts a body that travels whole off the end of a frame's bytes.
+pub(super) fn split_whole(bytes: &mut Bytes, whole: Option<u32>) -> Result<Option<Bytes>, CallError> {
+    let Some(length) = whole else { return Ok(None) };
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let at = bytes.len().checked_sub(length);
+    let at = at.ok_or_else(|| CallError::new(Code::BadParams, "a body is longer than its frame"))?;
+    Ok(Some(bytes.split_off(at)))
+}
+
+/// A value that streamed, put together.
+pub(super) async fn collect(mut stream: Received, length: u64) -> Result<Bytes, CallError> {
+    if length > MAX_VALUE {
+        return Err(CallError::new(Code::TooLarge, format!("a value of {length} bytes")));
+    }
+    stream.grant();
+    let mut value = Vec::with_capacity(usize::try_from(length.min(1 << 20)).unwrap_or(0));
+    while let Some(frame) = stream.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        value.extend_from_slice(&data);
+        if u64::try_from(value.len()).unwrap_or(u64::MAX) > length {
+            break;
+        }
+    }
+    if u64::try_from(value.len()) == Ok(length) {
+        Ok(value.into())
+    } else {
+        Err(CallError::new(Code::Lost, "a value is not as long as it was said to be"))
+    }
+}

@@ -1,0 +1,276 @@
+//! A session: what two boots agreed on, and the frames that they seal for each other.
+//!
+//! A sealed message is `[1][session: 8][counter: 8][ciphertext][tag: 16]`. The frame is sealed with AES-256-GCM under
+//! the key of its direction; the counter is the nonce, and never repeats because one atomic number of the session
+//! makes it. The 17 bytes in front and the subject's class (`call` or `io`) are authenticated with it, so that a frame
+//! cannot be moved to another session, another place in the order or another subject. A window of counters for each
+//! class lets frames overtake each other a little, and none be taken twice.
+//!
+//! A session proves the *host*. It ends with either boot; it is never resumed.
+
+pub(crate) mod handshake;
+mod window;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+};
+
+use bytes::{Bytes, BytesMut};
+use mesh_lattice::{
+    clock::{Deadline, Monotonic},
+    frame::Frame,
+    id::{BootId, CallId, HostId},
+    name::LatticeName,
+    subject,
+};
+use parking_lot::Mutex;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+
+use window::Window;
+
+/// The form of sealed messages.
+const FORM: u8 = 1;
+
+/// What stands in front of the ciphertext.
+const PREFIX: usize = 1 + 8 + 8;
+
+/// The tag behind it.
+const TAG: usize = 16;
+
+/// What sealing adds to a frame.
+pub(crate) const SEAL_OVERHEAD: usize = PREFIX + TAG;
+
+/// Names a session to both of its ends; made from its keys.
+pub(crate) type SessionId = u64;
+
+/// Which kind of subject a frame came on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Class {
+    /// New calls.
+    Call = 1,
+    /// What belongs to calls already taken.
+    Io = 2,
+}
+
+/// Why a sealed message is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Rejected {
+    #[error("it is not a sealed message")]
+    Malformed,
+    #[error("it is not what the session's other end sealed")]
+    Unauthentic,
+    #[error("it was taken before, or is too late to tell")]
+    Replayed,
+}
+
+/// What both ends know once they have shaken hands.
+pub(crate) struct Keys {
+    pub(crate) id: SessionId,
+    pub(crate) seal: [u8; 32],
+    pub(crate) open: [u8; 32],
+}
+
+/// One session.
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) peer: HostId,
+    pub(crate) peer_boot: BootId,
+    /// Where the peer takes new calls.
+    pub(crate) call_subject: async_nats::Subject,
+    lattice: LatticeName,
+    seal: LessSafeKey,
+    open: LessSafeKey,
+    counter: AtomicU64,
+    windows: [Mutex<Window>; 2],
+    /// Our clock less the peer's, as the quickest frame showed it, in microseconds.
+    offset: AtomicI64,
+    /// The largest message that both ends can take.
+    pub(crate) max_frame: usize,
+    /// Whether the peer has sealed a frame: only then does it hold the keys.
+    confirmed: AtomicBool,
+}
+
+/// The parts of a session that the handshake found out.
+pub(crate) struct Peer {
+    pub(crate) host: HostId,
+    pub(crate) boot: BootId,
+    pub(crate) clock: Monotonic,
+    pub(crate) max_frame: usize,
+}
+
+impl Session {
+    pub(crate) fn new(lattice: &LatticeName, peer: Peer, keys: &Keys) -> Option<Arc<Self>> {
+        let key = |bytes: &[u8; 32]| UnboundKey::new(&AES_256_GCM, bytes).ok().map(LessSafeKey::new);
+        let session = Self {
+            id: keys.id,
+            call_subject: subject::call(lattice, &peer.host, peer.boot).into(),
+            peer: peer.host,
+            peer_boot: peer.boot,
+            lattice: lattice.clone(),
+            seal: key(&keys.seal)?,
+            open: key(&keys.open)?,
+            counter: AtomicU64::new(0),
+            windows: [Mutex::new(Window::default()), Mutex::new(Window::default())],
+            offset: AtomicI64::new(i64::MAX),
+            max_frame: peer.max_frame,
+            confirmed: AtomicBool::new(false),
+        };
+        session.note_clock(peer.clock, Monotonic::now());
+        Some(Arc::new(session))
+    }
+
+    /// Where the peer takes what belongs to the call `id`.
+    pub(crate) fn io_subject(&self, id: CallId) -> String {
+        subject::io(&self.lattice, &self.peer, self.peer_boot, id)
+    }
+
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.confirmed.load(Ordering::Relaxed)
+    }
+
+    /// The frame, ready to be sent on a subject of this class.
+    pub(crate) fn seal(&self, class: Class, frame: &Frame, body: usize) -> Option<Bytes> {
+        let mut out = Vec::with_capacity(SEAL_OVERHEAD + body + 320);
+        let counter = self.counter.fetch_add(1, Ordering::Relaxed);
+        out.push(FORM);
+        out.extend_from_slice(&self.id.to_be_bytes());
+        out.extend_from_slice(&counter.to_be_bytes());
+        frame.encode_into(&mut out);
+        let (prefix, plain) = out.split_at_mut_checked(PREFIX)?;
+        let tag = self.seal.seal_in_place_separate_tag(nonce(counter), aad(class, prefix)?, plain).ok()?;
+        out.extend_from_slice(tag.as_ref());
+        Some(out.into())
+    }
+
+    /// The frame inside a message of this class, if the peer sealed it for us and we did not take it before.
+    pub(crate) fn open(&self, class: Class, message: Bytes) -> Result<Bytes, Rejected> {
+        let mut message = BytesMut::from(message);
+        let (prefix, sealed) = message.split_at_mut_checked(PREFIX).ok_or(Rejected::Malformed)?;
+        let counter = prefix.get(9..).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+        let counter = counter.ok_or(Rejected::Malformed)?;
+        let additional = aad(class, prefix).ok_or(Rejected::Malformed)?;
+        let length = self.open.open_in_place(nonce(counter), additional, sealed).map_err(|_| Rejected::Unauthentic)?;
+        let end = PREFIX + length.len();
+        let [call, io] = &self.windows;
+        let window = match class {
+            Class::Call => call,
+            Class::Io => io,
+        };
+        if !window.lock().take(counter) {
+            return Err(Rejected::Replayed);
+        }
+        if !self.confirmed.load(Ordering::Relaxed) {
+            self.confirmed.store(true, Ordering::Relaxed);
+        }
+        let message = message.freeze();
+        Ok(message.slice(PREFIX..end))
+    }
+
+    /// Notes that what the peer sent at `sent` by its clock arrived at `received` by ours.
+    pub(crate) fn note_clock(&self, sent: Monotonic, received: Monotonic) {
+        let difference = i64::try_from(i128::from(received.0) - i128::from(sent.0)).unwrap_or(i64::MAX);
+        if difference < self.offset.load(Ordering::Relaxed) {
+            self.offset.fetch_min(difference, Ordering::Relaxed);
+        }
+    }
+
+    /// A deadline of the peer's clock on ours: the quickest frame so far is taken to have needed no time.
+    pub(crate) fn map(&self, deadline: Deadline) -> Deadline {
+        let offset = self.offset.load(Ordering::Relaxed);
+        let mapped = i128::from(deadline.0.0) + i128::from(offset);
+        Deadline(Monotonic(u64::try_from(mapped.max(0)).unwrap_or(u64::MAX)))
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({:016x} with {})", self.id, self.peer)
+    }
+}
+
+/// The session that a sealed message names.
+pub(crate) fn session_of(message: &[u8]) -> Option<SessionId> {
+    match message {
+        [FORM, rest @ ..] => rest.first_chunk::<8>().map(|bytes| SessionId::from_be_bytes(*bytes)),
+        _ => None,
+    }
+}
+
+fn nonce(counter: u64) -> Nonce {
+    let [a, b, c, d, e, f, g, h] = counter.to_be_bytes();
+    let bytes: [u8; NONCE_LEN] = [0, 0, 0, 0, a, b, c, d, e, f, g, h];
+    Nonce::assume_unique_for_key(bytes)
+}
+
+fn aad(class: Class, prefix: &[u8]) -> Option<Aad<[u8; PREFIX + 1]>> {
+    let mut bytes = [class as u8; PREFIX + 1];
+    bytes.split_first_mut()?.1.copy_from_slice(prefix);
+    Some(Aad::from(bytes))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use mesh_claims::keys::{KeyKind, KeyPair};
+    use mesh_lattice::frame::{Cancel, StreamData};
+
+    use super::*;
+
+    /// The two ends of one session.
+    pub(crate) fn pair() -> (Arc<Session>, Arc<Session>) {
+        let [one, other] = [(); 2].map(|()| KeyPair::generate(KeyKind::Host).host_id().unwrap());
+        let end = |host: &HostId, seal, open| {
+            let peer = Peer { host: host.clone(), boot: BootId::new(), clock: Monotonic::now(), max_frame: 1 << 20 };
+            Session::new(&LatticeName::default(), peer, &Keys { id: 7, seal: [seal; 32], open: [open; 32] }).unwrap()
+        };
+        (end(&other, 1, 2), end(&one, 2, 1))
+    }
+
+    fn cancel() -> Frame {
+        Frame::Cancel(Cancel { id: CallId::new() })
+    }
+
+    #[test]
+    fn what_one_end_seals_the_other_opens_once() {
+        let (one, other) = pair();
+        let frame = Frame::StreamData(
+            StreamData { id: CallId::new(), lane: mesh_lattice::frame::Lane::Body, offset: 3 },
+            Bytes::from(vec![9; 70_000]),
+        );
+        let sealed = one.seal(Class::Io, &frame, 70_000).unwrap();
+        assert!(!other.is_confirmed());
+        assert_eq!(Frame::decode(&other.open(Class::Io, sealed.clone()).unwrap()).unwrap(), frame);
+        assert!(other.is_confirmed());
+        assert_eq!(other.open(Class::Io, sealed), Err(Rejected::Replayed));
+    }
+
+    #[test]
+    fn a_changed_moved_or_returned_frame_is_refused() {
+        let (one, other) = pair();
+        let sealed = one.seal(Class::Call, &cancel(), 0).unwrap();
+        for at in 0..sealed.len() {
+            let mut changed = sealed.to_vec();
+            changed[at] ^= 1;
+            assert!(other.open(Class::Call, changed.into()).is_err(), "byte {at}");
+        }
+        for end in 0..sealed.len() {
+            assert!(other.open(Class::Call, sealed.slice(..end)).is_err());
+        }
+        assert_eq!(other.open(Class::Io, sealed.clone()), Err(Rejected::Unauthentic), "another subject");
+        assert_eq!(one.open(Class::Call, sealed.clone()), Err(Rejected::Unauthentic), "its own sender");
+        assert!(other.open(Class::Call, sealed).is_ok(), "none of that used the frame up");
+    }
+
+    #[test]
+    fn a_deadline_is_mapped_by_the_quickest_frame() {
+        let (one, _) = pair();
+        one.note_clock(Monotonic(1_000), Monotonic(501_000));
+        let slow = one.map(Deadline(Monotonic(1_000_000)));
+        one.note_clock(Monotonic(2_000), Monotonic(102_000));
+        one.note_clock(Monotonic(3_000), Monotonic(903_000));
+        let quick = one.map(Deadline(Monotonic(1_000_000)));
+        assert!(quick <= slow);
+        assert!(quick.0.0 <= 1_100_000);
+    }
+}

@@ -1,0 +1,585 @@
+//! The lattice's state: signed values under keys, written by compare-and-set, watched through anything.
+//!
+//! The bucket is not trusted: whoever has the lattice's NATS credentials can write into it. So a value is an
+//! [`Envelope`], and reading one with [`State::get`] or [`verify`] checks its signature, its key, the life of the state
+//! that it was signed for and whether its signer may write that key. What comes out of [`State::entry`], [`State::list`]
+//! and a [`Watch`] is decoded, not verified: who uses it does that.
+//!
+//! The key `lattice` names the life of the state. A bucket that was deleted and made again has another one, and every
+//! watch says so ([`Change::Resync`]); where the bucket or the key is missing it says [`Change::Stale`] and goes on
+//! looking, because nothing may stop for what is absent.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mesh_claims::{Envelope, Refusal, authority, envelope::EnvelopeError, keys::KeyPair, trust::Trust};
+use mesh_lattice::{
+    id::Incarnation,
+    key::{self, Key},
+    stored::LatticeRecord,
+};
+use parking_lot::RwLock;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::{Duration, timeout};
+
+use crate::{
+    bucket::{
+        Bucket, BucketError,
+        watch::{BucketWatch, Raw},
+    },
+    connect::{Connections, Disconnected},
+};
+
+/// No stored value is larger, envelope included.
+pub const MAX_VALUE: usize = 512 << 10;
+
+/// A list is a watch up to the point where it has caught up; this is how long that may take.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How the buckets of a lattice are made.
+#[derive(Debug, Clone, Copy)]
+pub struct StateConfig {
+    /// How many servers keep each value.
+    pub replicas: usize,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        Self { replicas: 1 }
+    }
+}
+
+/// A stored value as it was found: decoded, not verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its key.
+    pub key: Key,
+    /// The value and who says it.
+    pub envelope: Envelope,
+    /// What a change of it has to name.
+    pub revision: u64,
+}
+
+/// A verified value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored<T> {
+    /// The value.
+    pub value: T,
+    /// What a change of it has to name.
+    pub revision: u64,
+    /// Raised with each change.
+    pub generation: u64,
+    /// Who signed it.
+    pub signer: String,
+}
+
+/// What a write replaces; the default: there must be nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The revision of what is replaced.
+    pub revision: u64,
+    /// Its generation.
+    pub generation: u64,
+}
+
+impl From<&Entry> for Position {
+    fn from(entry: &Entry) -> Self {
+        Self { revision: entry.revision, generation: entry.envelope.generation }
+    }
+}
+
+impl<T> From<&Stored<T>> for Position {
+    fn from(stored: &Stored<T>) -> Self {
+        Self { revision: stored.revision, generation: stored.generation }
+    }
+}
+
+/// One signed value of a batch.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// Its key.
+    pub key: Key,
+    /// The revision that it replaces; 0 where there must be none.
+    pub expected: u64,
+    /// The signed value.
+    pub envelope: Envelope,
+}
+
+/// One value of a batch as somebody else signed it.
+#[derive(Debug, Clone)]
+pub struct RawWrite {
+    /// Its key.
+    pub key: Key,
+    /// The revision that it replaces; 0 where there must be none.
+    pub expected: u64,
+    /// The envelope's bytes.
+    pub value: Bytes,
+}
+
+/// Why the state was not read or not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The connection is down.
+    #[error(transparent)]
+    Disconnected(#[from] Disconnected),
+    /// The server did not answer in time; a write may have been done all the same.
+    #[error("nats-server did not answer in time")]
+    Timeout,
+    /// There is no state of this lattice: no bucket, or no `lattice` in it.
+    #[error("there is no state of this lattice on the server")]
+    Missing,
+    /// Somebody else wrote first: read again, decide again.
+    #[error("{key} was changed by somebody else")]
+    Conflict {
+        /// The key, or the first of the batch where it is not known which.
+        key: String,
+    },
+    /// Larger than [`MAX_VALUE`].
+    #[error("the value of {key} has {size} bytes; at most {MAX_VALUE} are stored")]
+    TooLarge {
+        /// The key.
+        key: String,
+        /// The size of its envelope.
+        size: usize,
+    },
+    /// The value is not what it should be, or not from whom it should be.
+    #[error("a stored value is refused: {0}")]
+    Refused(#[from] Refusal),
+    /// What was to be written cannot be.
+    #[error("{0}")]
+    Malformed(String),
+    /// JetStream says no.
+    #[error("JetStream: {0}")]
+    Backend(String),
+}
+
+/// The state of one lattice. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct State {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    bucket: Bucket,
+    leases: Bucket,
+    incarnation: RwLock<Incarnation>,
+}
+
+impl State {
+    /// Makes the buckets and the `lattice` record, unless they are there.
+    ///
+    /// # Errors
+    ///
+    /// Where the server does not do it.
+    pub async fn create(connections: &Connections, config: StateConfig, signer: &KeyPair) -> Result<Self, StateError> {
+        let (bucket, leases) = buckets(connections);
+        for bucket in [&bucket, &leases] {
+            bucket.create(config.replicas).await.map_err(|error| failed(error, &Key::Lattice))?;
+        }
+        crate::artifact::Artifacts::new(connections).create(config.replicas).await.map_err(StateError::Backend)?;
+        let record = LatticeRecord { incarnation: Incarnation::new() };
+        let envelope = Envelope::sign(&Key::Lattice, record.incarnation, 1, &record, signer).map_err(unsigned)?;
+        match bucket.put(&Key::Lattice.to_string(), envelope.encode().into(), 0).await {
+            Ok(_) | Err(BucketError::Conflict) => Self::open(connections).await,
+            Err(error) => Err(failed(error, &Key::Lattice)),
+        }
+    }
+
+    /// Opens the state that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Missing`], where there is none.
+    pub async fn open(connections: &Connections) -> Result<Self, StateError> {
+        let (bucket, leases) = buckets(connections);
+        let (incarnation, _) = read_lattice(&bucket).await?;
+        Ok(Self { inner: Arc::new(Inner { bucket, leases, incarnation: RwLock::new(incarnation) }) })
+    }
+
+    /// The connections that the state is reached by.
+    #[must_use]
+    pub fn connections(&self) -> &Connections {
+        self.inner.bucket.connections()
+    }
+
+    /// The life of the state, as it was last seen.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        *self.inner.incarnation.read()
+    }
+
+    /// Reads the life of the state again.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Missing`], where there is no state any more.
+    pub async fn refresh(&self) -> Result<Incarnation, StateError> {
+        let (incarnation, _) = read_lattice(&self.inner.bucket).await?;
+        *self.inner.incarnation.write() = incarnation;
+        Ok(incarnation)
+    }
+
+    /// What is stored under `key`, not verified.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, or is no envelope.
+    pub async fn entry(&self, key: &Key) -> Result<Option<Entry>, StateError> {
+        let found = self.inner.bucket.get(&key.to_string()).await.map_err(|error| failed(error, key))?;
+        let Some((value, revision)) = found.and_then(|stored| Some((stored.value?, stored.revision))) else {
+            return Ok(None);
+        };
+        Ok(Some(Entry { key: key.clone(), envelope: Envelope::decode(&value)?, revision }))
+    }
+
+    /// What is stored under `key`, verified.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Refused`], where it is not what it should be or not from whom it should be.
+    pub async fn get<T: DeserializeOwned>(&self, key: &Key, trust: &Trust) -> Result<Option<Stored<T>>, StateError> {
+        let entry = self.entry(key).await?;
+        Ok(entry.map(|entry| verify(&entry, self.incarnation(), trust)).transpose()?)
+    }
+
+    /// Everything under keys of this pattern, not verified. What is no envelope of a key of ours is left out.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read.
+    pub async fn list(&self, pattern: &str) -> Result<Vec<Entry>, StateError> {
+        let mut watch = BucketWatch::new(&self.inner.bucket, &[pattern]);
+        let mut found = std::collections::BTreeMap::new();
+        let all = async {
+            loop {
+                match watch.next().await {
+                    Raw::Put { key, value, revision } => {
+                        if let Some(entry) = entry_of(&key, &value, revision) {
+                            found.insert(entry.key.clone(), entry);
+                        }
+                    }
+                    Raw::Deleted { key } => {
+                        if let Some(key) = Key::parse(&key) {
+                            found.remove(&key);
+                        }
+                    }
+                    Raw::Opened => {}
+                    Raw::CaughtUp => return Ok(()),
+                    Raw::Closed(error) => return Err(failed(error, &Key::Lattice)),
+                }
+            }
+        };
+        timeout(LIST_TIMEOUT, all).await.map_err(|_| StateError::Timeout)??;
+        Ok(found.into_values().collect())
+    }
+
+    /// Everything under keys of this pattern: what is verified, and what is refused and why.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read.
+    #[expect(clippy::type_complexity, reason = "two lists say what they are better than a name for them would")]
+    pub async fn list_verified<T: DeserializeOwned>(
+        &self,
+        pattern: &str,
+        trust: &Trust,
+    ) -> Result<(Vec<(Key, Stored<T>)>, Vec<(Key, Refusal)>), StateError> {
+        let incarnation = self.incarnation();
+        let (mut verified, mut refused) = (Vec::new(), Vec::new());
+        for entry in self.list(pattern).await? {
+            match verify(&entry, incarnation, trust) {
+                Ok(stored) => verified.push((entry.key, stored)),
+                Err(refusal) => refused.push((entry.key, refusal)),
+            }
+        }
+        Ok((verified, refused))
+    }
+
+    /// Signs a value as what follows `position`.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written or is too large.
+    pub fn seal<T: Serialize>(
+        &self,
+        key: &Key,
+        value: &T,
+        position: Position,
+        signer: &KeyPair,
+    ) -> Result<Write, StateError> {
+        let envelope = Envelope::sign(key, self.incarnation(), position.generation + 1, value, signer);
+        Ok(Write { key: key.clone(), expected: position.revision, envelope: envelope.map_err(unsigned)? })
+    }
+
+    /// Signs a value and writes it in place of what is at `position`; where it stands then.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Conflict`], where something else is there.
+    pub async fn put_signed<T: Serialize>(
+        &self,
+        key: &Key,
+        value: &T,
+        position: Position,
+        signer: &KeyPair,
+    ) -> Result<Position, StateError> {
+        let write = self.seal(key, value, position, signer)?;
+        let generation = write.envelope.generation;
+        let revision = self.commit(vec![write]).await?;
+        Ok(Position { revision, generation })
+    }
+
+    /// Writes all of these or none; the revision of the last.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Conflict`], where one of the keys is not at its expected revision: nothing was written.
+    pub async fn commit(&self, writes: Vec<Write>) -> Result<u64, StateError> {
+        let raw = |write: Write| {
+            let value = write.envelope.encode().into();
+            RawWrite { key: write.key, expected: write.expected, value }
+        };
+        self.commit_raw(writes.into_iter().map(raw).collect()).await
+    }
+
+    /// Writes all of these or none; the revision of the last.
+    ///
+    /// # Errors
+    ///
+    /// See [`State::commit`].
+    pub async fn commit_raw(&self, writes: Vec<RawWrite>) -> Result<u64, StateError> {
+        let mut keys = std::collections::BTreeSet::new();
+        for write in &writes {
+            if write.value.len() > MAX_VALUE {
+                return Err(StateError::TooLarge { key: write.key.to_string(), size: write.value.len() });
+            }
+            if !keys.insert(&write.key) {
+                return Err(StateError::Malformed(format!("{} stands twice in one batch", write.key)));
+            }
+        }
+        let Some(first) = writes.first().map(|write| write.key.clone()) else {
+            return Err(StateError::Malformed("an empty batch".to_owned()));
+        };
+        let expectations: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.expected)).collect();
+        let mut raw: Vec<_> =
+            writes.into_iter().map(|write| (write.key.to_string(), write.value, write.expected)).collect();
+        let written = match raw.pop() {
+            Some((key, value, expected)) if raw.is_empty() => self.inner.bucket.put(&key, value, expected).await,
+            Some(last) => {
+                raw.push(last);
+                self.inner.bucket.batch(raw).await
+            }
+            None => Ok(0),
+        };
+        match written {
+            Err(BucketError::Conflict) => Err(StateError::Conflict { key: self.changed(&expectations, first).await }),
+            other => other.map_err(|error| failed(error, &first)),
+        }
+    }
+
+    /// Which of these keys is not where it was expected: the server does not say.
+    async fn changed(&self, expectations: &[(Key, u64)], or: Key) -> String {
+        for (key, expected) in expectations {
+            let found = self.inner.bucket.get(&key.to_string()).await;
+            if found.is_ok_and(|found| found.map_or(0, |stored| stored.revision) != *expected) {
+                return key.to_string();
+            }
+        }
+        or.to_string()
+    }
+
+    /// Watches all keys of this pattern.
+    #[must_use]
+    pub fn watch(&self, pattern: &str) -> Watch {
+        self.watch_all(&[pattern])
+    }
+
+    /// Watches all keys of any of these patterns, none of which may contain another.
+    #[must_use]
+    pub fn watch_all(&self, patterns: &[&str]) -> Watch {
+        Watch::new(self, patterns)
+    }
+
+    pub(crate) fn leases(&self) -> &Bucket {
+        &self.inner.leases
+    }
+}
+
+/// A watch of the state: it never ends and never fails, it says what it knows.
+pub struct Watch {
+    state: State,
+    raw: BucketWatch,
+    incarnation: Incarnation,
+    /// Whether `lattice` is watched for its own sake.
+    shows_lattice: bool,
+    stale: bool,
+    /// Said at the next opportunity.
+    resync: bool,
+}
+
+/// What a [`Watch`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// This is stored now: decoded, not verified.
+    Put(Entry),
+    /// Somebody deleted this.
+    Deleted(Key),
+    /// Everything that is there has been said; again after every time that the watch had to be opened again.
+    CaughtUp,
+    /// The state is missing or cannot be read, for this reason: keep running, plan nothing. The watch goes on looking.
+    Stale(String),
+    /// The state was made anew: forget what was said, everything comes again. Not verified: `lattice` says by whom.
+    Resync(Incarnation),
+}
+
+impl Watch {
+    fn new(state: &State, patterns: &[&str]) -> Self {
+        let shows_lattice = patterns.iter().any(|pattern| matches!(*pattern, ">" | "*" | "lattice"));
+        let mut all = patterns.to_vec();
+        if !shows_lattice {
+            all.push("lattice");
+        }
+        let raw = BucketWatch::new(&state.inner.bucket, &all);
+        Self { incarnation: state.incarnation(), state: state.clone(), raw, shows_lattice, stale: false, resync: false }
+    }
+
+    /// What happened next. Nothing is lost where the future is dropped.
+    pub async fn next(&mut self) -> Change {
+        loop {
+            if std::mem::take(&mut self.resync) {
+                return Change::Resync(self.incarnation);
+            }
+            let change = match self.raw.next().await {
+                Raw::Opened => self.opened().await,
+                Raw::Closed(error) => self.stale(error.to_string()),
+                Raw::CaughtUp => {
+                    self.stale = false;
+                    Some(Change::CaughtUp)
+                }
+                Raw::Deleted { key } if key == "lattice" => {
+                    self.raw.restart();
+                    self.stale("the record of the lattice was deleted".to_owned())
+                }
+                Raw::Deleted { key } => Key::parse(&key).map(Change::Deleted),
+                Raw::Put { key, value, revision } => self.put(&key, &value, revision),
+            };
+            if let Some(change) = change {
+                return change;
+            }
+        }
+    }
+
+    /// Before anything is said of a bucket that was just opened: is it the one that we knew?
+    async fn opened(&mut self) -> Option<Change> {
+        match read_lattice(&self.state.inner.bucket).await {
+            Ok((incarnation, _)) => {
+                self.renewed(incarnation);
+                None
+            }
+            Err(error) => {
+                self.raw.close();
+                self.stale(error.to_string())
+            }
+        }
+    }
+
+    fn renewed(&mut self, incarnation: Incarnation) {
+        if incarnation != self.incarnation {
+            self.incarnation = incarnation;
+            *self.state.inner.incarnation.write() = incarnation;
+            self.raw.restart();
+            self.resync = true;
+        }
+    }
+
+    fn put(&mut self, key: &str, value: &[u8], revision: u64) -> Option<Change> {
+        let entry = entry_of(key, value, revision);
+        if key == "lattice" {
+            match entry.as_ref().and_then(|entry| incarnation_of(&entry.envelope)) {
+                Some(incarnation) if incarnation == self.incarnation => {}
+                Some(incarnation) => {
+                    self.renewed(incarnation);
+                    return None;
+                }
+                None => {
+                    self.raw.restart();
+                    return self.stale("the record of the lattice cannot be read".to_owned());
+                }
+            }
+            if !self.shows_lattice {
+                return None;
+            }
+        }
+        entry.map(Change::Put)
+    }
+
+    /// Said once, until the watch has caught up again.
+    fn stale(&mut self, reason: String) -> Option<Change> {
+        (!std::mem::replace(&mut self.stale, true)).then_some(Change::Stale(reason))
+    }
+}
+
+/// The value of `entry`, if it is what it should be and from whom it should be.
+///
+/// # Errors
+///
+/// A refusal with its code, where it is not.
+pub fn verify<T: DeserializeOwned>(
+    entry: &Entry,
+    incarnation: Incarnation,
+    trust: &Trust,
+) -> Result<Stored<T>, Refusal> {
+    let authority = |signer: &str| authority::may_write(&entry.key, signer, trust);
+    let value = entry.envelope.open(&entry.key.to_string(), incarnation, authority)?;
+    Ok(Stored {
+        value,
+        revision: entry.revision,
+        generation: entry.envelope.generation,
+        signer: entry.envelope.signer.clone(),
+    })
+}
+
+fn buckets(connections: &Connections) -> (Bucket, Bucket) {
+    let lattice = connections.lattice();
+    (Bucket::new(connections, key::state_bucket(lattice)), Bucket::new(connections, key::lease_bucket(lattice)))
+}
+
+async fn read_lattice(bucket: &Bucket) -> Result<(Incarnation, u64), StateError> {
+    let stored = bucket.get(&Key::Lattice.to_string()).await.map_err(|error| failed(error, &Key::Lattice))?;
+    let stored = stored.ok_or(StateError::Missing)?;
+    let value = stored.value.ok_or(StateError::Missing)?;
+    let incarnation = incarnation_of(&Envelope::decode(&value)?);
+    incarnation.map(|incarnation| (incarnation, stored.revision)).ok_or(StateError::Missing)
+}
+
+/// The life that the record names; the signature is checked so that a stray byte does not begin a new life.
+fn incarnation_of(envelope: &Envelope) -> Option<Incarnation> {
+    let record = envelope.open::<LatticeRecord>(&Key::Lattice.to_string(), envelope.incarnation, |_| Ok(())).ok()?;
+    (record.incarnation == envelope.incarnation).then_some(record.incarnation)
+}
+
+fn entry_of(key: &str, value: &[u8], revision: u64) -> Option<Entry> {
+    let entry = Key::parse(key).zip(Envelope::decode(value).ok());
+    if entry.is_none() {
+        tracing::debug!(key, "a stored value is not an envelope under a key of ours");
+    }
+    entry.map(|(key, envelope)| Entry { key, envelope, revision })
+}
+
+fn failed(error: BucketError, key: &Key) -> StateError {
+    match error {
+        BucketError::Disconnected(disconnected) => StateError::Disconnected(disconnected),
+        BucketError::Timeout => StateError::Timeout,
+        BucketError::Missing => StateError::Missing,
+        BucketError::Conflict => StateError::Conflict { key: key.to_string() },
+        BucketError::Backend(what) => StateError::Backend(what),
+    }
+}
+
+fn unsigned(error: EnvelopeError) -> StateError {
+    match error {
+        EnvelopeError::TooLarge { key, size } => StateError::TooLarge { key, size },
+        error => StateError::Malformed(error.to_string()),
+    }
+}
