@@ -1,2 +1,25 @@
-//! meshctl
-fn main() {}
+//! meshctl: a lattice from a terminal.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+mod cli;
+mod commands;
+mod context;
+mod exit;
+mod output;
+mod seed;
+mod time;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    let out = output::Output::new(&cli.global);
+    match commands::run(cli, &out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => out.fail(&error),
+    }
+}

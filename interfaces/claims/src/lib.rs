@@ -22,6 +22,8 @@
 //! assert_eq!(verify::read(&signed).unwrap().issuer.as_str(), issuer.public());
 //! ```
 
+#![deny(missing_docs)]
+
 pub mod authority;
 pub mod envelope;
 pub mod keys;

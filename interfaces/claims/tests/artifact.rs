@@ -1,6 +1,8 @@
 //! Signed artifacts, whole and mutated, against the code that runs here and against the published crate that signs
 //! the artifacts which exist already.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
+
 use mesh_claims::{
     Admission, Envelope, KeyKind, KeyPair, RefusalCode, Trust,
     sign::{self, SignOptions},
@@ -213,7 +215,7 @@ fn every_attack_on_the_claims_is_refused_by_its_code() {
 /// The token as it stands in the section behind `at`.
 fn verify_token(signed: &[u8], at: usize) -> Vec<u8> {
     let text = String::from_utf8_lossy(&signed[at..]).into_owned();
-    text[text.find("eyJ").unwrap()..].as_bytes().to_vec()
+    text.as_bytes()[text.find("eyJ").unwrap()..].to_vec()
 }
 
 fn leb(mut number: usize, out: &mut Vec<u8>) {

@@ -1,5 +1,7 @@
 //! Trust as its statements stand: who counts, who does not, and what cannot be played back.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
+
 use mesh_claims::{Envelope, KeyKind, KeyPair, RefusalCode, Trust, authority};
 use mesh_lattice::{
     Digest,

@@ -1,0 +1,94 @@
+//! What a person types: the global flags and the commands, as clap reads them. Each command's own flags are in its
+//! file under `commands/`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mesh_lattice::LatticeName;
+
+use crate::{commands, time};
+
+/// A lattice from a terminal: start signed actors, link them, look at what runs.
+#[derive(Debug, Parser)]
+#[command(name = "meshctl", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Where NATS listens
+    #[arg(short, long, value_name = "URL", env = "MESH_SERVER", global = true)]
+    pub(crate) server: Option<String>,
+    /// The NATS credentials
+    #[arg(long, value_name = "FILE", env = "MESH_CREDS", global = true)]
+    pub(crate) creds: Option<PathBuf>,
+    /// The user's seed, which signs what changes anything
+    #[arg(long, value_name = "FILE", env = "MESH_KEY", global = true)]
+    pub(crate) key: Option<PathBuf>,
+    /// The lattice [default: default]
+    #[arg(short, long, value_name = "NAME", env = "MESH_LATTICE", global = true)]
+    pub(crate) lattice: Option<LatticeName>,
+    /// The root of the lattice's trust: its public key (O...), or a file that holds the seed
+    #[arg(long, value_name = "KEY", env = "MESH_ROOT", global = true)]
+    pub(crate) root: Option<String>,
+    /// A context that was saved under this name, instead of the `.mesh/lattice.json` of this folder
+    #[arg(long, value_name = "NAME", env = "MESH_CONTEXT", global = true)]
+    pub(crate) context: Option<String>,
+    /// The JetStream domain
+    #[arg(long, value_name = "DOMAIN", global = true)]
+    pub(crate) js_domain: Option<String>,
+    /// The certificates that the server's is checked with
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// The certificate to show to the server
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The key of that certificate
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Format::Table, global = true)]
+    pub(crate) output: Format,
+    /// How long one request may take
+    #[arg(long, value_name = "TIME", value_parser = time::parse, default_value = "5s", global = true)]
+    pub(crate) timeout: Duration,
+    /// Say more on stderr
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns
+    Table,
+    /// More columns
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make keys
+    #[command(subcommand)]
+    Keys(commands::keys::Keys),
+    /// Sign an artifact, or show what its signature says
+    #[command(subcommand)]
+    Claims(commands::claims::Claims),
+    /// Show an artifact: who signed it, what it imports and exports
+    Inspect(commands::inspect::Inspect),
+    /// Print the version
+    Version(commands::version::Version),
+    /// Print the completion script of a shell
+    Completion(commands::completion::Completion),
+}

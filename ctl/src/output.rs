@@ -1,0 +1,152 @@
+//! All that is printed: data on stdout, talk on stderr. No other file prints.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::{
+    cli::{Format, Global},
+    exit,
+};
+
+/// Where and how to print.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    format: Format,
+    verbose: bool,
+}
+
+/// Columns and rows. A column whose title begins with `+` is shown in the wide format alone.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    titles: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(titles: impl IntoIterator<Item = &'static str>) -> Self {
+        Self { titles: titles.into_iter().collect(), rows: Vec::new() }
+    }
+
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// A table of names and values: no titles.
+    pub(crate) fn of_fields(fields: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let rows = fields.into_iter().map(|(name, value)| vec![format!("{name}:"), value]).collect();
+        Self { titles: vec!["", ""], rows }
+    }
+
+    /// One line.
+    pub(crate) fn of_line(line: String) -> Self {
+        Self { titles: vec![""], rows: vec![vec![line]] }
+    }
+
+    fn render(&self, wide: bool) -> String {
+        let shown: Vec<usize> = self
+            .titles
+            .iter()
+            .enumerate()
+            .filter(|(_, title)| wide || !title.starts_with('+'))
+            .map(|(n, _)| n)
+            .collect();
+        let titles: Vec<String> = self.titles.iter().map(|title| title.trim_start_matches('+').to_owned()).collect();
+        let has_titles = titles.iter().any(|title| !title.is_empty());
+        let lines: Vec<&Vec<String>> = has_titles.then_some(&titles).into_iter().chain(&self.rows).collect();
+        let cell =
+            |line: &Vec<String>, column: usize| line.get(column).map_or_else(String::new, |text| printable(text));
+        let width = |column: usize| lines.iter().map(|line| cell(line, column).chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = shown.iter().map(|column| width(*column)).collect();
+        let mut text = String::new();
+        for line in &lines {
+            let cells = shown.iter().zip(&widths).map(|(column, width)| format!("{:<width$}", cell(line, *column)));
+            text.push_str(cells.collect::<Vec<_>>().join("   ").trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Text from elsewhere must not move the cursor or forge a line.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+impl Output {
+    pub(crate) fn new(global: &Global) -> Self {
+        Self { format: global.output, verbose: global.verbose }
+    }
+
+    /// Shows data: as a table to people, whole to programs.
+    pub(crate) fn show<T: Serialize>(&self, value: &T, table: impl FnOnce() -> Table) -> anyhow::Result<()> {
+        let text = match self.format {
+            Format::Table | Format::Wide => table().render(self.format == Format::Wide),
+            Format::Json => serde_json::to_string_pretty(value).context("cannot be written as JSON")? + "\n",
+            Format::Yaml => serde_saphyr::to_string(value).context("cannot be written as YAML")?,
+        };
+        self.text(&text)
+    }
+
+    /// Data that has one form only.
+    pub(crate) fn text(&self, text: &str) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            // Whoever read us has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("stdout cannot be written"),
+        }
+    }
+
+    /// A sentence about what was done.
+    pub(crate) fn say(&self, text: &str) {
+        talk(text);
+    }
+
+    /// A sentence for who asked to hear more.
+    pub(crate) fn detail(&self, text: &str) {
+        if self.verbose {
+            talk(text);
+        }
+    }
+
+    /// Says why a command failed, and how it ends.
+    pub(crate) fn fail(&self, error: &anyhow::Error) -> ExitCode {
+        talk(&format!("error: {error:#}"));
+        if let Some(hint) = exit::hint(error) {
+            talk(&format!("hint: {hint}"));
+        }
+        exit::code(error)
+    }
+}
+
+/// Says what is wrong with what was typed, or shows the help or the version that was asked for.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    // What cannot be said cannot be complained about either.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn talk(text: &str) {
+    let printable: String = text.chars().filter(|c| !c.is_control() || *c == '\n').collect();
+    // What cannot be said cannot be complained about either.
+    let _ = writeln!(io::stderr().lock(), "{printable}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_wide_ones_wait_to_be_asked_for() {
+        let mut table = Table::new(["NAME", "+ID", "STATE"]);
+        table.row(["counter".into(), "M1".into(), "ready".into()]);
+        table.row(["a".into(), "M2".into(), "x\n\x1b[31my".into()]);
+        assert_eq!(table.render(false), "NAME      STATE\ncounter   ready\na         x\u{fffd}\u{fffd}[31my\n");
+        assert!(table.render(true).starts_with("NAME      ID   STATE\n"));
+    }
+}

@@ -1,0 +1,251 @@
+//! The commands that need no lattice, run as a person runs them: exit codes, stdout, stderr, files.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use wasm_encoder::{
+    Component, ComponentExternName, ComponentImportSection, ComponentTypeRef, ComponentTypeSection, InstanceType,
+    ModuleSection,
+};
+
+/// A component that imports these interfaces, each with one function, and defines a module.
+fn component(imports: &[&str]) -> Vec<u8> {
+    let mut types = ComponentTypeSection::new();
+    let mut instance = InstanceType::new();
+    instance.ty().function().params::<[_; 0], wasm_encoder::ComponentValType>([]).result(None);
+    instance.export("poke", ComponentTypeRef::Func(0));
+    types.instance(&instance);
+    let mut section = ComponentImportSection::new();
+    for import in imports {
+        section.import(ComponentExternName::from(*import), ComponentTypeRef::Instance(0));
+    }
+    let mut component = Component::new();
+    component.section(&types).section(&section).section(&ModuleSection(&wasm_encoder::Module::new()));
+    component.finish()
+}
+
+/// A component that wants a core module from its host.
+fn component_with_a_core_import() -> Vec<u8> {
+    let mut types = wasm_encoder::CoreTypeSection::new();
+    types.ty().module(&wasm_encoder::ModuleType::new());
+    let mut imports = ComponentImportSection::new();
+    imports.import(ComponentExternName::from("libc"), ComponentTypeRef::Module(0));
+    let mut component = Component::new();
+    component.section(&types).section(&imports);
+    component.finish()
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshctl"));
+        for name in ["MESH_SERVER", "MESH_CREDS", "MESH_KEY", "MESH_LATTICE", "MESH_CONTEXT", "MESH_ROOT"] {
+            command.env_remove(name);
+        }
+        command.env("XDG_CONFIG_HOME", self.0.path()).current_dir(self.0.path()).args(arguments).output().unwrap()
+    }
+
+    /// The data of a command that succeeds.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[arguments, &["-o", "json"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What a command that fails says, and how it ends.
+    fn failure(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.run(arguments);
+        assert!(output.stdout.is_empty(), "{arguments:?}: {}", text(&output.stdout));
+        (output.status.code().unwrap(), text(&output.stderr))
+    }
+
+    fn public(&self, kind: &str, file: &str) -> String {
+        self.json(&["keys", "gen", kind, file])["public"].as_str().unwrap().to_owned()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_seed_is_written_for_its_owner_alone_and_never_overwritten() {
+    let folder = Folder::new();
+    for (kind, letter) in [
+        ("account", 'A'),
+        ("host", 'N'),
+        ("actor", 'M'),
+        ("provider", 'V'),
+        ("user", 'U'),
+        ("operator", 'O'),
+        ("curve", 'X'),
+    ] {
+        let public = folder.public(kind, kind);
+        assert!(public.starts_with(letter) && public.len() == 56, "{kind} {public}");
+        assert_eq!(mode(&folder.path(kind)), 0o600);
+        let seed = fs::read_to_string(folder.path(kind)).unwrap();
+        assert!(seed.starts_with(&format!("S{letter}")), "{kind}");
+        let (code, message) = folder.failure(&["keys", "gen", kind, kind]);
+        assert_eq!(code, 4);
+        assert!(message.contains("not overwritten"), "{message}");
+        assert_eq!(fs::read_to_string(folder.path(kind)).unwrap(), seed);
+    }
+}
+
+#[test]
+fn a_seed_without_a_file_is_all_that_stdout_gets() {
+    let folder = Folder::new();
+    let output = folder.run(&["keys", "gen", "user"]);
+    let seed = text(&output.stdout);
+    assert!(seed.starts_with("SU") && seed.trim_end().len() == 58 && seed.lines().count() == 1, "{seed}");
+    assert!(text(&output.stderr).contains(" U"));
+}
+
+#[test]
+fn a_signed_component_shows_who_signed_it() {
+    let folder = Folder::new();
+    let plain = component(&["wasi:keyvalue/store@0.2.0-draft"]);
+    folder.write("counter.wasm", &plain);
+    let issuer = folder.public("account", "issuer.nk");
+    let signed = folder.json(&[
+        "claims",
+        "sign",
+        "counter.wasm",
+        "--issuer",
+        "issuer.nk",
+        "--rev",
+        "3",
+        "--ver",
+        "1.0",
+        "--expires",
+        "1d",
+    ]);
+    let shown = folder.json(&["claims", "show", "counter.wasm"]);
+    assert_eq!(signed, shown);
+    let fields: Vec<&String> = shown.as_object().unwrap().keys().collect();
+    for field in ["issuer", "subject", "name", "digest", "hash", "revision", "expires", "not_before"] {
+        assert!(fields.contains(&&field.to_owned()), "{field} {fields:?}");
+    }
+    assert_eq!((shown["issuer"].as_str(), shown["name"].as_str()), (Some(issuer.as_str()), Some("counter")));
+    assert_eq!((shown["revision"].as_i64(), shown["version"].as_str()), (Some(3), Some("1.0")));
+    let sum = Command::new("sha256sum").arg(folder.path("counter.wasm")).output().unwrap();
+    let sum = text(&sum.stdout);
+    assert_eq!(shown["digest"].as_str().unwrap(), format!("sha256:{}", sum.split(' ').next().unwrap()));
+    assert_eq!(shown["hash"].as_str().unwrap(), mesh_lattice::Digest::of(&plain).to_hex().to_uppercase());
+    assert_eq!(shown["expires"].as_u64().unwrap() - shown["not_before"].as_u64().unwrap(), 86_400);
+}
+
+#[test]
+fn a_new_build_is_a_new_revision_of_the_same_actor() {
+    let folder = Folder::new();
+    folder.public("account", "issuer.nk");
+    folder.write("counter.wasm", &component(&[]));
+    let first = folder.json(&["claims", "sign", "counter.wasm", "--issuer", "issuer.nk", "--to", "signed.wasm"]);
+    assert_eq!(fs::read(folder.path("counter.wasm")).unwrap(), component(&[]), "--to leaves the file as it is");
+    assert_eq!(mode(&folder.path("counter.actor.nk")), 0o600);
+    folder.write("counter.wasm", &component(&["a:b/c"]));
+    let second = folder.json(&["claims", "sign", "counter.wasm", "--issuer", "issuer.nk", "--rev", "2"]);
+    assert_eq!(first["subject"], second["subject"]);
+    assert_ne!(first["digest"], second["digest"]);
+    let subject = folder.public("actor", "other.nk");
+    let third = folder.json(&["claims", "sign", "counter.wasm", "--issuer", "issuer.nk", "--subject", "other.nk"]);
+    assert_eq!(third["subject"].as_str(), Some(subject.as_str()));
+}
+
+#[test]
+fn what_cannot_be_signed_or_shown_is_refused_with_its_code() {
+    let folder = Folder::new();
+    folder.write("plain.wasm", &component(&[]));
+    folder.write("text.wasm", b"hello");
+    folder.write("module.wasm", &wasm_encoder::Module::new().finish());
+    folder.public("account", "issuer.nk");
+    folder.public("user", "user.nk");
+    folder.json(&["claims", "sign", "plain.wasm", "--issuer", "issuer.nk", "--to", "signed.wasm"]);
+    let mut tampered = fs::read(folder.path("signed.wasm")).unwrap();
+    let last = tampered.len() - 5;
+    tampered[last] = if tampered[last] == b'A' { b'B' } else { b'A' };
+    folder.write("tampered.wasm", &tampered);
+    let sign = |file: &'static str, issuer: &'static str| vec!["claims", "sign", file, "--issuer", issuer];
+    let table: Vec<(Vec<&str>, i32, &str)> = vec![
+        (vec!["claims", "show", "plain.wasm"], 4, "unsigned"),
+        (vec!["claims", "show", "tampered.wasm"], 4, "tampered"),
+        (vec!["claims", "show", "text.wasm"], 2, "malformed"),
+        (vec!["claims", "show", "absent.wasm"], 3, "absent.wasm"),
+        (vec!["inspect", "module.wasm"], 2, "core module"),
+        (vec!["inspect", "tampered.wasm"], 4, "tampered"),
+        (sign("text.wasm", "issuer.nk"), 2, "not a WebAssembly component"),
+        (sign("module.wasm", "issuer.nk"), 2, "core module"),
+        (sign("plain.wasm", "user.nk"), 2, "of the kind user, not account"),
+        (sign("plain.wasm", "absent.nk"), 2, "absent.nk"),
+        (sign("plain.wasm", "text.wasm"), 2, "not a seed"),
+        (vec!["claims", "sign", "plain.wasm", "--issuer", "issuer.nk", "--expires", "soon"], 2, "length of time"),
+        (vec!["keys", "gen", "cluster"], 2, "kind of key"),
+        (vec!["nonsense"], 2, "nonsense"),
+        (vec!["-l", "Not_A.Name", "version"], 2, "lattice name"),
+        (vec!["-o", "xml", "version"], 2, "xml"),
+    ];
+    for (arguments, code, words) in table {
+        let (found, message) = folder.failure(&arguments);
+        assert_eq!(found, code, "{arguments:?}: {message}");
+        assert!(message.contains(words), "{arguments:?}: {message}");
+    }
+    assert_eq!(fs::read(folder.path("plain.wasm")).unwrap(), component(&[]), "a refused file is left as it is");
+}
+
+#[test]
+fn inspecting_tells_who_can_serve_each_import() {
+    let folder = Folder::new();
+    let imports = ["wasi:cli/environment@0.2.3", "wasi:keyvalue/store@0.2.0-draft", "wasi:http/client@0.3.0"];
+    folder.write("plain.wasm", &component(&imports));
+    let plain = folder.json(&["inspect", "plain.wasm"]);
+    assert_eq!(plain["issuer"], Value::Null);
+    assert_eq!(plain["imports"], serde_json::json!(imports));
+    assert_eq!(plain["linked"], serde_json::json!([imports[1]]));
+    assert_eq!(plain["unservable"], serde_json::json!([imports[2]]));
+    folder.write("core.wasm", &component_with_a_core_import());
+    assert_eq!(folder.json(&["inspect", "core.wasm"])["unservable"], serde_json::json!(["libc"]));
+    let issuer = folder.public("account", "issuer.nk");
+    folder.json(&["claims", "sign", "plain.wasm", "--issuer", "issuer.nk"]);
+    let signed = folder.json(&["inspect", "plain.wasm"]);
+    assert_eq!((signed["issuer"].as_str(), &signed["imports"]), (Some(issuer.as_str()), &plain["imports"]));
+    let table = text(&folder.run(&["inspect", "plain.wasm"]).stdout);
+    assert!(table.contains("needs a link") && table.contains("served by every host"), "{table}");
+}
+
+#[test]
+fn the_version_and_a_completion_script_are_data() {
+    let folder = Folder::new();
+    assert_eq!(folder.json(&["version"])["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
+    assert!(text(&folder.run(&["version", "-o", "yaml"]).stdout).starts_with("version: "));
+    for shell in ["bash", "zsh", "fish"] {
+        let output = folder.run(&["completion", shell]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains("meshctl"));
+    }
+    assert_eq!(folder.run(&["--help"]).status.code(), Some(0));
+    assert_eq!(folder.run(&["--version"]).status.code(), Some(0));
+}
