@@ -1,0 +1,280 @@
+//! One actor on this host: its code, who may enter, what it cost so far, how it stops.
+//!
+//! ```text
+//! serving ── drain ──► draining (takes no new call) ── last call and last body done, or the deadline ──► stopped
+//! ```
+
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use futures::future::BoxFuture;
+use mesh_lattice::{
+    CallError, Caller, Code, Deadline, Interface, Invocation, LinkName, Name, Reply, Serve,
+    application::{DEFAULT_CONCURRENCY, Limits, Values},
+    wit::http::HANDLE,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
+use wasmtime::component::Component;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+use crate::{
+    admission::Admission,
+    compile::CompileError,
+    engine::Engine,
+    http::{self, Incoming},
+    imports::keyvalue,
+    limits::Budget,
+    output::Output,
+    state::State,
+    surface::Surface,
+};
+
+/// How an actor runs on this host.
+#[derive(Debug, Clone)]
+pub struct ActorConfig {
+    /// Its name in the lattice: who calls, where its guests call.
+    pub name: Name,
+    /// What `wasi:config` answers.
+    pub config: Values,
+    /// What one instance may use.
+    pub limits: Limits,
+    /// Instances that live at once.
+    pub concurrency: u32,
+    /// Calls that wait for one; beyond that `busy`.
+    pub queue: u32,
+}
+
+impl ActorConfig {
+    /// The defaults under this name.
+    #[must_use]
+    pub fn new(name: Name) -> Self {
+        let config = Self { name, config: Values::new(), limits: Limits::default(), concurrency: 0, queue: 0 };
+        config.with_concurrency(NonZeroU32::new(DEFAULT_CONCURRENCY).unwrap_or(NonZeroU32::MIN))
+    }
+
+    /// So many instances, and a queue of twice as many calls.
+    #[must_use]
+    pub fn with_concurrency(self, concurrency: NonZeroU32) -> Self {
+        Self { concurrency: concurrency.get(), queue: concurrency.get().saturating_mul(2), ..self }
+    }
+}
+
+/// Why a component does not become an actor.
+#[derive(Debug, thiserror::Error)]
+pub enum ActorError {
+    /// It has no code.
+    #[error(transparent)]
+    Compile(CompileError),
+    /// It imports what no host of this version can serve.
+    #[error("no host can serve {}", .imports.join(", "))]
+    Unservable {
+        /// Each import, as the component spells it.
+        imports: Vec<String>,
+    },
+    /// Its imports or exports have other types than the interfaces of those names.
+    #[error("the component does not fit this host: {0}")]
+    Mismatch(String),
+}
+
+impl From<wasmtime::Error> for ActorError {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Mismatch(format!("{error:#}"))
+    }
+}
+
+impl From<mesh_lattice::name::BadName> for ActorError {
+    fn from(error: mesh_lattice::name::BadName) -> Self {
+        Self::Mismatch(error.to_string())
+    }
+}
+
+/// What an actor did so far and does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActorStats {
+    /// Instances that live now.
+    pub instances: u32,
+    /// Calls that wait for one.
+    pub queued: u32,
+    /// Calls that it took or refused.
+    pub calls: u64,
+    /// Those of them that have no answer.
+    pub errors: u64,
+}
+
+/// An actor that serves.
+pub struct Actor {
+    shared: Arc<Shared>,
+    http: Option<ProxyPre<State>>,
+    imports: Vec<Interface>,
+    exports: Vec<Interface>,
+}
+
+/// What all instances of an actor have in common.
+pub(crate) struct Shared {
+    pub(crate) caller: Caller,
+    pub(crate) default_link: LinkName,
+    pub(crate) config: Values,
+    pub(crate) limits: Limits,
+    pub(crate) calls: Arc<dyn Serve>,
+    pub(crate) output: Arc<Output>,
+    pub(crate) keyvalue: keyvalue::Spelled,
+    /// `wasi:http/outgoing-handler` as this component spells it.
+    pub(crate) outgoing: Interface,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) lane: Arc<Semaphore>,
+    /// What is left of guests whose head is out.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+    admission: Admission,
+    calls_taken: AtomicU64,
+    errors: AtomicU64,
+}
+
+/// A call's right to an instance. It ends with the instance, which may be after the head of the reply.
+pub(crate) struct Ticket {
+    _slot: OwnedSemaphorePermit,
+    _tracked: TaskTrackerToken,
+}
+
+impl Shared {
+    fn new(engine: &Engine, config: ActorConfig, calls: Arc<dyn Serve>, surface: &Surface) -> Result<Self, ActorError> {
+        let spelled = |name: &&Interface| name.package() == "wasi:http" && name.interface() == "outgoing-handler";
+        let outgoing = match surface.imports.iter().find(spelled) {
+            Some(interface) => interface.clone(),
+            None => "wasi:http/outgoing-handler@0.2.0".parse()?,
+        };
+        Ok(Self {
+            caller: Caller::Named(config.name.clone()),
+            default_link: LinkName::default(),
+            config: config.config,
+            limits: config.limits,
+            calls,
+            output: Arc::new(Output::new(config.name)),
+            keyvalue: keyvalue::Spelled::new()?,
+            outgoing,
+            budget: Arc::clone(engine.budget()),
+            lane: Arc::clone(engine.lane()),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            admission: Admission::new(config.concurrency, config.queue),
+            calls_taken: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn count_error(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Actor {
+    pub(crate) fn link(
+        engine: &Engine,
+        component: &Component,
+        config: ActorConfig,
+        calls: Arc<dyn Serve>,
+    ) -> Result<Self, ActorError> {
+        let surface = Surface::of(engine.wasmtime(), component);
+        if !surface.unservable.is_empty() {
+            return Err(ActorError::Unservable { imports: surface.unservable });
+        }
+        let pre = engine.linker_for(component, &surface)?.instantiate_pre(component)?;
+        let serves_http = surface.exports.iter().any(|export| is_http(export, &["incoming-handler"]));
+        Ok(Self {
+            http: serves_http.then(|| ProxyPre::new(pre)).transpose()?,
+            shared: Arc::new(Shared::new(engine, config, calls, &surface)?),
+            imports: surface.imports,
+            exports: surface.exports,
+        })
+    }
+
+    /// The interfaces that it calls and that a link has to serve.
+    #[must_use]
+    pub fn imports(&self) -> &[Interface] {
+        &self.imports
+    }
+
+    /// The interfaces that can be called on it.
+    #[must_use]
+    pub fn exports(&self) -> &[Interface] {
+        &self.exports
+    }
+
+    /// What it did so far and does now.
+    #[must_use]
+    pub fn stats(&self) -> ActorStats {
+        ActorStats {
+            instances: self.shared.admission.running(),
+            queued: self.shared.admission.waiting(),
+            calls: self.shared.calls_taken.load(Ordering::Relaxed),
+            errors: self.shared.errors.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes no new call, waits for those that it has and for their bodies. What is left at the deadline is ended;
+    /// whether nothing was left.
+    pub async fn drain(&self, deadline: Deadline) -> bool {
+        self.shared.admission.close();
+        self.shared.tasks.close();
+        let in_time = tokio::time::timeout(deadline.remaining(), self.shared.tasks.wait()).await.is_ok();
+        self.shared.stopping.cancel();
+        in_time
+    }
+
+    async fn call(&self, invocation: Invocation) -> Result<Reply, CallError> {
+        let Some(pre) = &self.http else {
+            return Err(CallError::new(Code::UnknownOperation, "the actor exports nothing that can be called"));
+        };
+        if !is_http(&invocation.interface, &["incoming-handler", "outgoing-handler"])
+            || invocation.operation.as_ref() != HANDLE
+        {
+            let message = format!("the actor has no {}#{}", invocation.interface, invocation.operation);
+            return Err(CallError::new(Code::UnknownOperation, message));
+        }
+        let deadline = invocation.deadline.sooner(Deadline::after(self.shared.limits.time()));
+        if deadline.has_passed() {
+            return Err(CallError::new(Code::DeadlineExceeded, "the deadline had passed before the call came"));
+        }
+        let tracked = self.shared.tasks.token();
+        let slot = self.shared.admission.enter(deadline).await?;
+        let (parts, wire) = Incoming::head(invocation.params)?;
+        let request = Incoming { parts, body: invocation.body, deadline, trace: invocation.trace, wire };
+        http::serve(&self.shared, pre, request, Ticket { _slot: slot, _tracked: tracked }).await
+    }
+}
+
+impl Serve for Actor {
+    fn serve(&self, invocation: Invocation) -> BoxFuture<'_, Result<Reply, CallError>> {
+        self.shared.calls_taken.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            let result = self.call(invocation).await;
+            if result.is_err() {
+                self.shared.count_error();
+            }
+            result
+        })
+    }
+}
+
+impl Drop for Actor {
+    /// What is still streaming belongs to nobody any more.
+    fn drop(&mut self) {
+        self.shared.stopping.cancel();
+    }
+}
+
+/// Whether this is one of these interfaces of `wasi:http` 0.2. A caller spells its own side of the call.
+fn is_http(interface: &Interface, names: &[&str]) -> bool {
+    let Some(rest) = interface.as_str().strip_prefix("wasi:http/") else { return false };
+    let (name, version) = rest.split_once('@').unwrap_or((rest, "0.2.0"));
+    names.contains(&name) && version.starts_with("0.2.")
+}

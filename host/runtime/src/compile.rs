@@ -1,0 +1,130 @@
+//! Turning verified bytes into code: off the asynchronous threads, at low priority, one component at a time, and
+//! from the cache where it has an authentic copy.
+
+pub(crate) mod cache;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use mesh_lattice::Digest;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use tokio::sync::{Semaphore, oneshot};
+use wasmtime::component::Component;
+
+use cache::Cache;
+pub use cache::CacheError;
+
+use crate::engine::{EngineConfig, EngineError};
+
+/// The nice value of the threads that compile: they take what nobody else wants.
+const NICE: i32 = 15;
+
+/// Why there is no code.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// A component larger than the engine compiles.
+    #[error("the component has {bytes} bytes, more than the {limit} that are compiled here")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The most that is compiled.
+        limit: usize,
+    },
+    /// A core module or something else.
+    #[error("not a component")]
+    NotAComponent,
+    /// The compiler refuses it.
+    #[error("the component does not compile: {0}")]
+    Invalid(String),
+    /// The compiling thread went away: a defect.
+    #[error("compiling was interrupted")]
+    Interrupted,
+}
+
+/// Compiles, and remembers what it compiled.
+pub(crate) struct Compiler {
+    engine: wasmtime::Engine,
+    threads: ThreadPool,
+    one_at_a_time: Arc<Semaphore>,
+    cache: Option<Arc<Cache>>,
+    limit: usize,
+    compilations: Arc<AtomicU64>,
+}
+
+impl Compiler {
+    pub(crate) fn new(engine: wasmtime::Engine, config: &EngineConfig) -> Result<Self, EngineError> {
+        let threads = ThreadPoolBuilder::new()
+            .num_threads(config.compile_threads.get())
+            .thread_name(|index| format!("compile-{index}"))
+            .start_handler(|_| lower_priority())
+            .build()
+            .map_err(|error| EngineError::Thread(std::io::Error::other(error)))?;
+        let cache = config.cache_dir.as_deref().map(|dir: &Path| Cache::open(dir, &engine)).transpose()?;
+        Ok(Self {
+            engine,
+            threads,
+            one_at_a_time: Arc::new(Semaphore::new(1)),
+            cache: cache.map(Arc::new),
+            limit: config.max_component_bytes,
+            compilations: Arc::default(),
+        })
+    }
+
+    pub(crate) fn compilations(&self) -> u64 {
+        self.compilations.load(Ordering::Relaxed)
+    }
+
+    /// The code of these bytes, whose digest this is. Dropping the future does not stop a compilation that runs: its
+    /// result is in the cache for the next one who asks.
+    pub(crate) async fn component(&self, digest: Digest, bytes: Bytes) -> Result<Component, CompileError> {
+        if bytes.len() > self.limit {
+            return Err(CompileError::TooLarge { bytes: bytes.len(), limit: self.limit });
+        }
+        // A component says layer 1 where a core module says version 1.
+        if bytes.get(..4) != Some(b"\0asm".as_slice()) || bytes.get(6..8) != Some([1, 0].as_slice()) {
+            return Err(CompileError::NotAComponent);
+        }
+        let turn = Arc::clone(&self.one_at_a_time).acquire_owned().await.map_err(|_| CompileError::Interrupted)?;
+        let (done, result) = oneshot::channel();
+        let (engine, cache) = (self.engine.clone(), self.cache.clone());
+        let compilations = Arc::clone(&self.compilations);
+        self.threads.spawn(move || {
+            let result = load_or_compile(&engine, cache.as_deref(), digest, &bytes, &compilations);
+            drop(turn);
+            // Whoever asked may have gone.
+            drop(done.send(result));
+        });
+        result.await.map_err(|_| CompileError::Interrupted)?
+    }
+}
+
+fn load_or_compile(
+    engine: &wasmtime::Engine,
+    cache: Option<&Cache>,
+    digest: Digest,
+    bytes: &[u8],
+    compilations: &AtomicU64,
+) -> Result<Component, CompileError> {
+    if let Some(component) = cache.and_then(|cache| cache.load(engine, digest)) {
+        return Ok(component);
+    }
+    compilations.fetch_add(1, Ordering::Relaxed);
+    let component = Component::new(engine, bytes).map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
+    if let Some(cache) = cache {
+        cache.store(digest, &component);
+    }
+    Ok(component)
+}
+
+/// On Linux a nice value belongs to a thread.
+fn lower_priority() {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
+        tracing::warn!("compiling runs at normal priority: {error}");
+    }
+}

@@ -1,0 +1,17 @@
+//! The interfaces beside WASI that the host gives to guests, each adapter in a module of its own.
+
+mod bus;
+mod config;
+pub(crate) mod keyvalue;
+mod logging;
+
+use wasmtime::component::Linker;
+
+use crate::state::State;
+
+pub(crate) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    keyvalue::add(linker)?;
+    config::add(linker)?;
+    logging::add(linker)?;
+    bus::add(linker)
+}

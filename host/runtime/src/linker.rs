@@ -1,0 +1,122 @@
+//! Every host function that a guest can import, and the trap in place of each that it can import and nobody serves.
+
+use wasmtime::{
+    Engine,
+    component::{
+        Component, HasSelf, Linker, LinkerInstance, ResourceType,
+        types::{ComponentInstance, ComponentItem},
+    },
+};
+use wasmtime_wasi::{
+    cli::{WasiCli, WasiCliView as _},
+    clocks::{WasiClocks, WasiClocksView as _},
+    filesystem::{WasiFilesystem, WasiFilesystemView as _},
+    p2::bindings::{LinkOptions, cli, clocks, filesystem, random, sockets},
+    random::{WasiRandom, WasiRandomView as _},
+    sockets::{WasiSockets, WasiSocketsView as _},
+};
+use wasmtime_wasi_http::p2::add_only_http_to_linker_async;
+use wasmtime_wasi_io::bindings::wasi::io;
+
+use crate::{failure::NotServed, imports, state::State, surface::Surface};
+
+/// A linker with everything that the host serves.
+pub(crate) fn with_host_functions(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    add_io(&mut linker)?;
+    add_wasi(&mut linker)?;
+    add_only_http_to_linker_async(&mut linker)?;
+    imports::add(&mut linker)?;
+    Ok(linker)
+}
+
+/// Streams and polling need the resource table alone: going through the WASI context would make one for each call.
+fn add_io(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    io::error::add_to_linker::<State, HasTable>(linker, |state| &mut state.table)?;
+    io::poll::add_to_linker::<State, HasTable>(linker, |state| &mut state.table)?;
+    io::streams::add_to_linker::<State, HasTable>(linker, |state| &mut state.table)
+}
+
+struct HasTable;
+
+impl wasmtime::component::HasData for HasTable {
+    type Data<'a> = &'a mut wasmtime::component::ResourceTable;
+}
+
+fn add_wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let options = LinkOptions::default();
+    clocks::wall_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
+    random::random::add_to_linker::<State, WasiRandom>(linker, State::random)?;
+    random::insecure::add_to_linker::<State, WasiRandom>(linker, State::random)?;
+    random::insecure_seed::add_to_linker::<State, WasiRandom>(linker, State::random)?;
+    cli::exit::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::environment::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::stdin::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::stdout::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::stderr::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_input::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_output::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    filesystem::preopens::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
+    filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
+    sockets::tcp::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
+    sockets::tcp_create_socket::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
+    sockets::udp::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
+    sockets::udp_create_socket::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
+    sockets::instance_network::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
+    sockets::network::add_to_linker::<State, WasiSockets>(linker, &(&options).into(), State::sockets)?;
+    sockets::ip_name_lookup::add_to_linker::<State, WasiSockets>(linker, State::sockets)
+}
+
+/// `base` with a trap for each import of this component that has no adapter, so that an actor starts before
+/// everything that it could call is there.
+pub(crate) fn for_component(
+    base: &Linker<State>,
+    component: &Component,
+    surface: &Surface,
+) -> wasmtime::Result<Linker<State>> {
+    let mut linker = base.clone();
+    let engine = base.engine().clone();
+    let ty = component.component_type();
+    for name in &surface.without_adapter {
+        match ty.get_import(&engine, name).map(|import| import.ty) {
+            Some(ComponentItem::ComponentInstance(instance)) => {
+                stub(&engine, &mut linker.instance(name)?, name, &instance)?;
+            }
+            Some(ComponentItem::ComponentFunc(_)) => trap(&mut linker.root(), name, name.clone())?,
+            _ => {}
+        }
+    }
+    // What a later release of WASI added to an interface that the host knows.
+    linker.define_unknown_imports_as_traps(component)?;
+    Ok(linker)
+}
+
+fn stub(
+    engine: &Engine,
+    linker: &mut LinkerInstance<'_, State>,
+    path: &str,
+    instance: &ComponentInstance,
+) -> wasmtime::Result<()> {
+    for (name, item) in instance.exports(engine) {
+        match item.ty {
+            ComponentItem::ComponentFunc(_) => trap(linker, name, format!("{path}#{name}"))?,
+            ComponentItem::Resource(_) => linker.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))?,
+            ComponentItem::ComponentInstance(inner) => {
+                stub(engine, &mut linker.instance(name)?, &format!("{path}/{name}"), &inner)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn trap(linker: &mut LinkerInstance<'_, State>, name: &str, path: String) -> wasmtime::Result<()> {
+    linker.func_new(name, move |_, _, _, _| Err(NotServed(path.clone()).into()))
+}
+
+/// Adapters are implemented on the state itself.
+pub(crate) type Own = HasSelf<State>;
