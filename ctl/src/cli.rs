@@ -79,6 +79,12 @@ pub(crate) enum Format {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Start a lattice on this machine: nats-server and hosts
+    Up(commands::up::Up),
+    /// Stop the lattice that `up` started; its keys and its state stay
+    Down(commands::down::Down),
+    #[command(hide = true)]
+    Hold(crate::lattice::hold::Hold),
     /// Make keys
     #[command(subcommand)]
     Keys(commands::keys::Keys),

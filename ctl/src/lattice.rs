@@ -1,0 +1,243 @@
+//! A development lattice on this machine: a nats-server and hosts as child processes. Called by the commands `up` and
+//! `down` alone.
+//!
+//! | part | owns |
+//! |---|---|
+//! | [`record`] | the folder: where each file lies, and `lattice.json`, which says to programs what runs |
+//! | [`keys`] | the seeds, made on first use |
+//! | [`process`] | one process that we started: known by its id and its start time, stopped through a pidfd |
+//! | [`hold`] | the moment between fork and exec: dies with its parent, or outlives the terminal |
+//! | [`server`] | finding, configuring and starting nats-server |
+//! | [`hosts`] | finding and starting `meshd` |
+//! | [`enrol`] | the root's first statements |
+//!
+//! What is started stays as it is: nothing here starts again what died. [`up`](Lattice::up) starts what is missing,
+//! so running it again is how a person does that.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use mesh_lattice::{
+    HostId, LatticeName,
+    control::{HostState, Status, StatusRequest, operation},
+    name::{LabelKey, LabelValue},
+};
+use mesh_transport::{ConnectConfig, Connections};
+use tokio::time::sleep;
+
+use self::{
+    keys::Keys,
+    process::{Life, Process},
+    record::{Folder, Record},
+};
+
+mod enrol;
+pub(crate) mod hold;
+mod hosts;
+mod keys;
+pub(crate) mod process;
+pub(crate) mod record;
+mod server;
+
+/// How long everything together may take to become ready.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Between two looks at something that has no event to wait for.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// What a host gets to finish what it has.
+const HOST_STOPS_WITHIN: Duration = Duration::from_secs(20);
+/// What nats-server gets to write down what it has.
+const SERVER_STOPS_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a person asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// Where its state lives.
+    pub(crate) dir: PathBuf,
+    /// Its name; the one of before, or the usual one, where nothing is said.
+    pub(crate) lattice: Option<LatticeName>,
+    /// How many hosts; as many as before, or one, where nothing is said.
+    pub(crate) hosts: Option<usize>,
+    /// The port of nats-server: 0 for a free one; the one of before where nothing is said.
+    pub(crate) port: Option<u16>,
+    /// The labels of the hosts that are started now.
+    pub(crate) labels: Vec<(LabelKey, LabelValue)>,
+    /// Whether it outlives this process.
+    pub(crate) life: Life,
+}
+
+/// A lattice that is up, and the processes of it that this `up` started.
+#[derive(Debug)]
+pub(crate) struct Lattice {
+    /// What runs.
+    pub(crate) record: Record,
+    folder: Folder,
+    server: Option<Process>,
+    hosts: Vec<(String, Process)>,
+}
+
+impl Lattice {
+    /// Starts what is missing and waits until every host is ready. Where that fails, what was started is stopped.
+    pub(crate) async fn up(wanted: Wanted) -> anyhow::Result<Self> {
+        let folder = Folder::make(&wanted.dir)?;
+        let _lock = folder.lock()?;
+        let keys = Keys::make(&folder)?;
+        let name = wanted.lattice.clone().unwrap_or_default();
+        let mut record = folder.read()?.unwrap_or_else(|| Record::new(&folder, name));
+        if let Some(other) = wanted.lattice.iter().find(|name| **name != record.lattice) {
+            let dir = folder.root().display();
+            bail!("{dir} holds the lattice {}, not {other}: name another folder with --dir", record.lattice);
+        }
+        record.forget_the_dead();
+        let mut lattice = Self { record, folder, server: None, hosts: Vec::new() };
+        match lattice.start_what_is_missing(&wanted, &keys).await {
+            Ok(()) => Ok(lattice),
+            Err(error) => {
+                lattice.stop_own().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_what_is_missing(&mut self, wanted: &Wanted, keys: &Keys) -> anyhow::Result<()> {
+        let count = wanted.hosts.unwrap_or_else(|| self.record.hosts.len().max(1));
+        let missing = self.record.missing_hosts(count);
+        if !missing.is_empty() {
+            hosts::find()?;
+        }
+        if self.record.nats().is_none() {
+            let started = server::start(&self.folder, &self.record, wanted.port, wanted.life).await?;
+            self.record.put_server(&started);
+            self.server = Some(started.process);
+            self.folder.write(&self.record)?;
+        }
+        let connections = Connections::connect(ConnectConfig::new(&self.record.server, self.record.lattice.clone()))
+            .await
+            .with_context(|| {
+                format!("nats-server runs but cannot be used: see {}", self.folder.server_log().display())
+            })?;
+        let mut enrolled = Vec::new();
+        for name in self.record.host_names(count) {
+            enrolled.push(Keys::host(&self.folder, &name)?);
+        }
+        enrol::state(&connections, keys, &enrolled).await?;
+        self.folder.write_trust(keys)?;
+        for name in missing {
+            let (host, process) = hosts::start(&self.folder, &self.record, &name, wanted)?;
+            self.record.put_host(host);
+            self.hosts.push((name, process));
+            self.folder.write(&self.record)?;
+        }
+        let ready = self.wait_until_ready(&connections).await;
+        connections.close(Duration::from_secs(1)).await;
+        ready
+    }
+
+    /// Waits until each running host says over the lattice that it is ready, and one of them leads.
+    async fn wait_until_ready(&self, connections: &Connections) -> anyhow::Result<()> {
+        let wanted: Vec<HostId> = self.record.running().map(|host| host.id.clone()).collect();
+        let start = Instant::now();
+        loop {
+            for (name, process) in &self.hosts {
+                if !process.is_alive() {
+                    bail!("{name} ended while it started:\n{}", self.folder.tail_of_host_log(name));
+                }
+            }
+            let status = mesh_transport::control::request::<_, Status>(
+                connections,
+                operation::STATUS,
+                &StatusRequest::default(),
+                Duration::from_secs(1),
+            )
+            .await;
+            match status {
+                Ok(status) if all_ready(&status, &wanted) => return Ok(()),
+                Ok(_) | Err(_) if start.elapsed() < READY_WITHIN => sleep(LOOK_EVERY).await,
+                Ok(status) => bail!("not ready within {READY_WITHIN:?}: {}", describe(&status, &wanted)),
+                Err(error) => {
+                    bail!("no host answers within {READY_WITHIN:?} ({error}): see {}", self.folder.logs().display())
+                }
+            }
+        }
+    }
+
+    /// The processes that this `up` started, to wait for.
+    pub(crate) fn own(&self) -> Vec<(String, Process)> {
+        let server = self.server.iter().map(|process| ("nats-server".to_owned(), process.clone()));
+        self.hosts.iter().cloned().chain(server).collect()
+    }
+
+    /// Where the log of one of them is.
+    pub(crate) fn log_of(&self, name: &str) -> PathBuf {
+        if name == "nats-server" { self.folder.server_log() } else { self.folder.host_log(name) }
+    }
+
+    /// Stops what this `up` started: hosts first, so that they can say goodbye over NATS.
+    pub(crate) async fn stop_own(&mut self) {
+        stop_all(self.hosts.iter().map(|(_, process)| process), HOST_STOPS_WITHIN).await;
+        stop_all(&self.server, SERVER_STOPS_WITHIN).await;
+        if let Ok(Some(mut record)) = self.folder.read() {
+            record.forget_the_dead();
+            // What cannot be written is found dead by the next reader.
+            let _ = self.folder.write(&record);
+        }
+    }
+
+    /// The whole record as it stands on disk now.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.record()
+    }
+}
+
+/// What `down` stopped.
+#[derive(Debug, Default, serde::Serialize)]
+pub(crate) struct Stopped {
+    /// Names of hosts, and `nats-server`.
+    pub(crate) processes: Vec<String>,
+    /// Whether the folder is gone.
+    pub(crate) purged: bool,
+}
+
+/// Stops all of the lattice whose state lives in `dir`; `None` where none does.
+pub(crate) async fn down(dir: &std::path::Path, purge: bool) -> anyhow::Result<Option<Stopped>> {
+    let Some(folder) = Folder::find(dir) else { return Ok(None) };
+    let mut stopped = Stopped::default();
+    {
+        let _lock = folder.lock()?;
+        if let Some(mut record) = folder.read()? {
+            let hosts: Vec<_> = record.running().map(|host| (host.name.clone(), host.process())).collect();
+            let server = record.nats();
+            stop_all(hosts.iter().filter_map(|(_, process)| process.as_ref()), HOST_STOPS_WITHIN).await;
+            stop_all(&server, SERVER_STOPS_WITHIN).await;
+            stopped.processes.extend(hosts.into_iter().map(|(name, _)| name));
+            stopped.processes.extend(server.map(|_| "nats-server".to_owned()));
+            record.forget_the_dead();
+            folder.write(&record)?;
+        }
+    }
+    if purge {
+        folder.purge()?;
+        stopped.purged = true;
+    }
+    Ok(Some(stopped))
+}
+
+async fn stop_all(processes: impl IntoIterator<Item = &Process>, within: Duration) {
+    futures::future::join_all(processes.into_iter().map(|process| process.stop(within))).await;
+}
+
+fn all_ready(status: &Status, wanted: &[HostId]) -> bool {
+    let ready = |id: &HostId| status.hosts.iter().any(|host| host.id == *id && host.state == HostState::Ready);
+    wanted.iter().all(ready) && status.hosts.iter().any(|host| host.leader)
+}
+
+fn describe(status: &Status, wanted: &[HostId]) -> String {
+    let state = |id: &HostId| {
+        let host = status.hosts.iter().find(|host| host.id == *id);
+        host.map_or_else(|| format!("{id} is not heard of"), |host| format!("{} is {:?}", host.name, host.state))
+    };
+    let leader = if status.hosts.iter().any(|host| host.leader) { "" } else { "; nobody leads" };
+    wanted.iter().map(state).collect::<Vec<_>>().join(", ") + leader
+}
