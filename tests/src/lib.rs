@@ -1,1 +1,22 @@
 //! End-to-end scenarios over real processes and a real nats-server, and the benchmarks.
+//!
+//! The scenarios are one test binary, `scenarios/`, one module for each promise. This library is what they stand on:
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`lattice`] | a development lattice of the built `meshctl` and `meshd` that dies with its test |
+//! | [`guest`] | the built actors, and signed copies of them |
+//! | [`http`] | HTTP clients that know a refused answer from a lost one |
+//! | [`load`] | closed loops of requests, counted |
+//! | [`wait`] | the one way to wait: poll with a deadline |
+//! | [`process`] | signals to processes, and what is left of them |
+//!
+//! What is missing is said, never skipped: a scenario without its binaries or guests fails with the command that
+//! builds them.
+
+pub mod guest;
+pub mod http;
+pub mod lattice;
+pub mod load;
+pub mod process;
+pub mod wait;

@@ -37,8 +37,6 @@ pub(super) fn start(
     say("--trust", folder.trust().into());
     say("--name", name.into());
     say("--admin", admin.clone().into());
-    // Nothing stands before these hosts that has to notice that one goes.
-    say("--drain-delay", "500ms".into());
     for (key, value) in &labels {
         say("--label", format!("{key}={value}").into());
     }

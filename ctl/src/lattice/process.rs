@@ -46,6 +46,14 @@ impl Process {
         }
         command.arg("--").arg(program).args(arguments);
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        // What is said to meshctl in the environment is not meant for what it starts, except where it says how to look.
+        let kept = ["MESH_OTEL", "MESH_LOG_FORMAT", "MESH_RUNTIME_DIR"];
+        let ours = std::env::vars_os()
+            .map(|(name, _)| name)
+            .filter(|name| name.to_str().is_some_and(|name| name.starts_with("MESH_") && !kept.contains(&name)));
+        for name in ours {
+            command.env_remove(name);
+        }
         // Of a group of its own: a Ctrl-C is for us, who stop the hosts before the server.
         command.process_group(0);
         let child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;

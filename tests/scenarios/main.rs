@@ -1,0 +1,17 @@
+//! The promises, one module each, over real processes and a real nats-server.
+
+#![cfg(test)]
+
+mod bad_input;
+mod bad_names;
+mod cross_host;
+mod guests_misbehave;
+mod local_calls_use_no_nats;
+mod main_story;
+mod nats_dies;
+mod no_nats;
+mod overload;
+mod refused_artifacts;
+mod rolling_restart;
+mod unenrolled_host;
+mod up_killed_leaves_nothing;
