@@ -1,7 +1,47 @@
-//! WIT values as MessagePack: the rule set, for any type.
+//! WIT values as MessagePack: THE rule set, for any type. Whoever writes a provider in another language implements
+//! this table; `tests/vectors/values.json` holds golden vectors and `tests/vectors/reader.py` a second implementation.
+//!
+//! | WIT | written as |
+//! |---|---|
+//! | `bool` | true or false |
+//! | `u8` ... `s64` | an integer in its shortest form; one that is not negative in an unsigned form |
+//! | `f32`, `f64` | a float of its own width; every NaN as the canonical one (`7fc00000`, `7ff8000000000000`) |
+//! | `char` | a string of that one character |
+//! | `string` | a string, UTF-8 |
+//! | `list<u8>` | binary |
+//! | any other `list` | an array |
+//! | `tuple` | an array of exactly its members |
+//! | `record` | a map from field name to value, in declared order |
+//! | `enum` | the case's name |
+//! | `variant` | the bare name of a case without payload; a map of one entry, name to payload, where there is one |
+//! | `option<T>` | nil, or the value; where `T` is itself an option, nil or an array of the one value |
+//! | `result<T, E>` | `{"ok": value}` or `{"err": error}`, nil where it has none |
+//! | `flags` | an array of the names that are set, in declared order |
+//! | a resource's handle | binary that its server minted and nobody else reads |
+//!
+//! Parameters are an array in declared order: a tuple. A reply is the result, nil where the function returns nothing.
+//!
+//! A reader takes what a writer in another language may well send and what means the same: an integer in any form
+//! that fits its type, a float in either width and a whole number where a float is wanted if nothing is lost by it,
+//! fields and flags in any order. It skips fields that it does not know, and takes a missing field of an option's type
+//! as none. It refuses everything else: what is out of range, a field or a flag that stands twice, a name that the
+//! type does not have, text that is not UTF-8, a list of bytes as an array, extensions, bytes behind the value, types
+//! that nest deeper than [`MAX_DEPTH`], more than [`MAX_ITEMS`] values, and any length that is larger than the bytes
+//! which are there, before it allocates for it.
+
+mod decode;
+mod encode;
+mod types;
+
+pub use decode::{DecodeError, decode};
+pub use encode::{EncodeError, encode};
+pub use types::{Type, Value};
 
 /// Values nest at most this deep.
 pub const MAX_DEPTH: usize = 64;
+
+/// One value holds at most this many.
+pub const MAX_ITEMS: usize = 1_000_000;
 
 /// The value is cut off, nests too deep or is of no kind that we write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
