@@ -178,9 +178,9 @@ impl Lattice {
     pub(crate) async fn stop_own(&mut self) {
         stop_all(self.hosts.iter().map(|(_, process)| process), HOST_STOPS_WITHIN).await;
         stop_all(&self.server, SERVER_STOPS_WITHIN).await;
-        if let Ok(Some(mut record)) = self.folder.read() {
+        // Where another `up` or `down` is at it, or nothing can be written, the next reader finds out who is dead.
+        if let (Ok(_lock), Ok(Some(mut record))) = (self.folder.lock(), self.folder.read()) {
             record.forget_the_dead();
-            // What cannot be written is found dead by the next reader.
             let _ = self.folder.write(&record);
         }
     }

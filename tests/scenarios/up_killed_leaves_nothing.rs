@@ -56,10 +56,23 @@ fn children(dir: &str) -> Vec<(i32, String)> {
         .collect()
 }
 
+/// Stops a detached lattice when its test ends, however it ends.
+struct Detached<'a>(&'a std::path::Path);
+
+impl Drop for Detached<'_> {
+    fn drop(&mut self) {
+        if self.0.exists() {
+            // The test has said already what was wrong.
+            let _ = run(&["down", "--purge", "--dir"], self.0);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_detached_lattice_stays_until_down_and_keeps_its_keys() -> Result<()> {
     let dir = TempDir::with_prefix("mesh-e2e-")?;
     let up = ["up", "--hosts", "2", "--port", "0", "--detach", "--dir"];
+    let _stopped = Detached(dir.path());
     let first = run(&up, dir.path())?;
     let record = read(dir.path())?;
     let processes = pids(&record);

@@ -122,16 +122,12 @@ impl Lattice {
     ///
     /// Where it cannot be started or linked.
     pub async fn key_value(&self, name: &str, store: Store, actor: &str) -> Result<()> {
-        let (kind, bucket) = match store {
-            Store::Nats => ("keyvalue-nats", format!("bucket={actor}")),
-            Store::Redb => ("keyvalue-redb", format!("bucket={actor}")),
+        let kind = match store {
+            Store::Nats => "keyvalue-nats",
+            Store::Redb => "keyvalue-redb",
         };
-        let url = format!("url={}", self.says("server")?);
-        let mut start = vec!["start", "provider", kind, "--name", name];
-        if store == Store::Nats {
-            start.extend(["--config", &url]);
-        }
-        self.ok(start).await?;
+        let bucket = format!("bucket={actor}");
+        self.ok(["start", "provider", kind, "--name", name]).await?;
         self.ok(["link", "put", actor, name, "wasi:keyvalue", "--target-config", &bucket]).await?;
         Ok(())
     }
