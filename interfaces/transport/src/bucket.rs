@@ -166,7 +166,10 @@ impl Bucket {
             other => other?,
         };
         let answer = parse(&message)?;
-        answer["seq"].as_u64().ok_or_else(|| BucketError::Backend("a write without its revision".to_owned()))
+        answer
+            .get("seq")
+            .and_then(Value::as_u64)
+            .ok_or_else(|| BucketError::Backend("a write without its revision".to_owned()))
     }
 
     /// Nobody listens where the bucket should be: is it the bucket that is missing, or JetStream?
@@ -231,8 +234,8 @@ fn parse(message: &Message) -> Result<Value, ApiError> {
     match value.get("error") {
         None => Ok(value),
         Some(error) => {
-            let description = error["description"].as_str().unwrap_or("an error without words");
-            Err(ApiError::Code(error["err_code"].as_u64().unwrap_or(0), description.to_owned()))
+            let description = error.get("description").and_then(Value::as_str).unwrap_or("an error without words");
+            Err(ApiError::Code(error.get("err_code").and_then(Value::as_u64).unwrap_or(0), description.to_owned()))
         }
     }
 }

@@ -219,6 +219,7 @@ pub async fn calls(
         counters: Counters::default(),
     });
     let inbound = Inbound::subscribe(Arc::clone(&node), waiting).await?;
+    connections.settle_data().await;
     Ok((Remote::new(node), inbound))
 }
 

@@ -306,17 +306,19 @@ impl Connections {
         self.inner.known_hosts.store(hosts.max(1), Ordering::Relaxed);
     }
 
-    /// One round trip to the server and back.
+    /// One round trip to the server and back, on the control connection.
     ///
     /// # Errors
     ///
-    /// Where the control connection is down or does not answer within 5 s.
+    /// Where the connection is down or does not answer within 5 s.
     pub async fn round_trip(&self) -> Result<Duration, Disconnected> {
-        let client = self.control()?;
-        let started = tokio::time::Instant::now();
-        match timeout(CONNECT_TIMEOUT, client.flush()).await {
-            Ok(Ok(())) => Ok(started.elapsed()),
-            _ => Err(Disconnected),
+        round_trip(self.control()?).await
+    }
+
+    /// Waits until the server has taken in what was sent on the data connection before, where that is up.
+    pub(crate) async fn settle_data(&self) {
+        if self.data_up() {
+            let _ = round_trip(&self.inner.data).await;
         }
     }
 
@@ -399,6 +401,16 @@ impl Events {
                 return Some(event);
             }
         }
+    }
+}
+
+/// Asks where nobody listens: the server itself answers that, after everything that came before.
+async fn round_trip(client: &Client) -> Result<Duration, Disconnected> {
+    let started = tokio::time::Instant::now();
+    match timeout(CONNECT_TIMEOUT, client.request(client.new_inbox(), "".into())).await {
+        Ok(Err(error)) if error.kind() == async_nats::RequestErrorKind::NoResponders => Ok(started.elapsed()),
+        Ok(Ok(_)) => Ok(started.elapsed()),
+        _ => Err(Disconnected),
     }
 }
 

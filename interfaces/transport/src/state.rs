@@ -279,7 +279,6 @@ impl State {
     /// # Errors
     ///
     /// Where it cannot be read.
-    #[expect(clippy::type_complexity, reason = "two lists say what they are better than a name for them would")]
     pub async fn list_verified<T: DeserializeOwned>(
         &self,
         pattern: &str,

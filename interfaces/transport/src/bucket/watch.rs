@@ -18,7 +18,7 @@ use std::{
 use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     sync::watch::Receiver,
     time::{Instant, sleep_until, timeout},
@@ -186,7 +186,7 @@ impl BucketWatch {
         });
         let operation = format!("CONSUMER.CREATE.{}.{name}", self.bucket.stream());
         let made = self.bucket.api(&operation, &config).await?;
-        Ok((messages, made["num_pending"].as_u64().unwrap_or(0)))
+        Ok((messages, made.get("num_pending").and_then(Value::as_u64).unwrap_or(0)))
     }
 
     /// Takes one message in; whether the watch is still sound.

@@ -3,7 +3,7 @@
 //! ```text
 //! session? ─no─► hello ─► session ─► Call ─┬─► Reply            the answer; its streams live on in the bodies
 //!                                          ├─► Busy             nothing was done
-//!                                          └─► no responders    nobody has it: drop the session, once more from hello
+//!                                          └─► no responders    nobody has it: once more from hello
 //! ```
 //!
 //! Dropping the future, or the reply's body before its end, sends Cancel.
@@ -163,7 +163,7 @@ impl Node {
                 }
                 Answered::Gone => {
                     open.finish();
-                    self.sessions.drop_asked(&session);
+                    self.sessions.retire(&session);
                     if first {
                         session = self.session(host).await?;
                     }
@@ -214,22 +214,30 @@ impl Node {
         self.outgoing.insert(id, Arc::clone(&call));
         let open = OpenCall { node: Arc::clone(self), call, id, finished: false };
         self.send_call(session, prepared, reply_credit).await?;
-        loop {
-            tokio::select! {
-                biased;
-                answered = &mut answered => {
-                    let answered = answered.map_err(|_| CallError::new(Code::Lost, "calls have ended on this host"))?;
-                    return Ok((answered, open));
-                }
-                () = open.call.credited(), if !prepared.source.is_empty() => {
-                    let source = std::mem::take(&mut prepared.source);
-                    let sending = Sending { node: Arc::clone(self), session: Arc::clone(session), id };
-                    let call = Arc::clone(&open.call);
-                    let upload = async move { source.send(&sending, &call.leaves).await };
-                    self.tasks.spawn_on(upload, &self.work);
-                }
-            }
+        // A stream may begin with the first credit; where the answer overtakes that, the callee may still read on.
+        let early = tokio::select! {
+            biased;
+            answered = &mut answered => Some(answered),
+            () = open.call.credited(), if !prepared.source.is_empty() => None,
+        };
+        if !prepared.source.is_empty() && !matches!(early, Some(Ok(Answered::Busy(_) | Answered::Gone) | Err(_))) {
+            self.upload(&open, std::mem::take(&mut prepared.source));
         }
+        let answered = match early {
+            Some(answered) => answered,
+            None => answered.await,
+        };
+        match answered {
+            Ok(answered) => Ok((answered, open)),
+            Err(_) => Err(CallError::new(Code::Lost, "calls have ended on this host")),
+        }
+    }
+
+    /// Sends the streams of a call beside it, until they or the call are over.
+    fn upload(self: &Arc<Self>, open: &OpenCall, source: Source) {
+        let call = Arc::clone(&open.call);
+        let sending = Sending { node: Arc::clone(self), session: Arc::clone(&call.session), id: open.id };
+        self.tasks.spawn_on(async move { source.send(&sending, &call.leaves).await }, &self.work);
     }
 
     async fn send_call(&self, session: &Session, prepared: &mut Prepared, reply_credit: u64) -> Result<(), CallError> {

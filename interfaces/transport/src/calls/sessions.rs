@@ -17,6 +17,9 @@ const UNCONFIRMED: usize = 64;
 /// Sessions that one peer asked for and has used: one is enough unless boots overlap.
 const CONFIRMED: usize = 8;
 
+/// Sessions that we asked one peer for: the last, and earlier ones whose calls may still be answered.
+const ASKED: usize = 4;
+
 struct Held {
     session: Arc<Session>,
     since: Instant,
@@ -56,34 +59,26 @@ impl Sessions {
         }
     }
 
-    /// Keeps a session that we asked for.
+    /// Keeps a session that we asked for, in place of the oldest where there are too many.
     pub(super) fn keep(&self, session: &Arc<Session>, now: Instant) {
-        let held = Held { session: Arc::clone(session), since: now, asked: true };
-        self.held.write().insert(session.id, held);
+        let mut all = self.held.write();
+        make_room(&mut all, ASKED, |held| held.asked && held.session.peer == session.peer);
+        all.insert(session.id, Held { session: Arc::clone(session), since: now, asked: true });
     }
 
     /// Keeps a session that its peer asked for, in place of its oldest where it has too many.
     pub(super) fn accept(&self, session: &Arc<Session>, now: Instant) {
         let mut all = self.held.write();
         for (confirmed, limit) in [(false, UNCONFIRMED), (true, CONFIRMED)] {
-            let mut of_peer: Vec<_> = all
-                .iter()
-                .filter(|(_, held)| !held.asked && held.session.peer == session.peer)
-                .filter(|(_, held)| held.session.is_confirmed() == confirmed)
-                .map(|(id, held)| (held.since, *id))
-                .collect();
-            of_peer.sort_unstable();
-            let surplus = (of_peer.len() + 1).saturating_sub(limit);
-            for (_, id) in of_peer.into_iter().take(surplus) {
-                all.remove(&id);
-            }
+            make_room(&mut all, limit, |held| {
+                !held.asked && held.session.peer == session.peer && held.session.is_confirmed() == confirmed
+            });
         }
         all.insert(session.id, Held { session: Arc::clone(session), since: now, asked: false });
     }
 
-    /// Lets go of the session that a host is called through, if it is still `session`.
-    pub(super) fn drop_asked(&self, session: &Session) {
-        self.held.write().remove(&session.id);
+    /// Makes no new calls through this session; what it has open is still answered through it.
+    pub(super) fn retire(&self, session: &Session) {
         let mut slots = self.slots.lock();
         let current = slots.get(&session.peer).and_then(|slot| slot.session.get()).map(|current| current.id);
         if current == Some(session.id) {
@@ -110,5 +105,15 @@ impl Sessions {
 
     pub(super) fn load(&self, host: &HostId) -> Option<Load> {
         self.loads.lock().get(host).copied()
+    }
+}
+
+/// Removes the oldest of these until one more makes no more than `limit`.
+fn make_room(all: &mut HashMap<SessionId, Held>, limit: usize, of_these: impl Fn(&Held) -> bool) {
+    let mut these: Vec<_> = all.iter().filter(|(_, held)| of_these(held)).map(|(id, held)| (held.since, *id)).collect();
+    these.sort_unstable();
+    let surplus = (these.len() + 1).saturating_sub(limit);
+    for (_, id) in these.into_iter().take(surplus) {
+        all.remove(&id);
     }
 }

@@ -1,0 +1,9 @@
+//! The transport against a real nats-server, which dies with the test that started it.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails it")]
+
+mod calls;
+mod faults;
+mod fixture;
+mod state;
+mod streams;
