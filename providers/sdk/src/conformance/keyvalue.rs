@@ -516,10 +516,11 @@ async fn keeps_values_up_to_its_limit(provider: &Arc<dyn Provider>, backend: &Ba
 
 /// The first line in which two texts differ.
 fn difference(expected: &str, seen: &str) -> String {
+    let seen_all = seen;
     let lines = expected.lines().chain(std::iter::repeat("")).zip(seen.lines().chain(std::iter::repeat("")));
     let most = expected.lines().count().max(seen.lines().count());
     match lines.take(most).find(|(one, other)| one != other) {
-        Some((expected, seen)) => format!("expected {expected}\nseen     {seen}\nall that was seen:\n"),
+        Some((expected, seen)) => format!("expected {expected}\nseen     {seen}\nall that was seen:\n{seen_all}"),
         None => String::new(),
     }
 }

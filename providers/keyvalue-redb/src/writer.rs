@@ -1,0 +1,155 @@
+//! The one thread that writes. It takes what has come in while it was writing before, applies it in the order in which
+//! it came, commits once, and answers all of it: a commit costs one wait for the disk, however many increments it
+//! carries. An operation that fails by itself (a counter that is no number) does not touch the others.
+
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use bytes::Bytes;
+use mesh_lattice::{CallError, Code, Deadline};
+use mesh_provider::keyvalue::StoreError;
+use redb::Database;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::tables::{Bucket, TablesError};
+
+/// Operations that wait; more are refused as `busy`.
+const QUEUE: usize = 8_192;
+
+/// Operations in one commit.
+const GROUP: usize = 1_024;
+
+/// Bytes in one commit, above which no further operation joins it.
+const GROUP_BYTES: usize = 32 << 20;
+
+/// What can be done to a bucket.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Set(Vec<(String, Bytes)>),
+    Delete(Vec<String>),
+    Increment(String, u64),
+}
+
+impl Change {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Set(pairs) => pairs.iter().map(|(key, value)| key.len() + value.len()).sum(),
+            Self::Delete(keys) => keys.iter().map(String::len).sum(),
+            Self::Increment(key, _) => key.len() + 20,
+        }
+    }
+}
+
+type Answer = Result<u64, StoreError>;
+
+struct Job {
+    bucket: String,
+    change: Change,
+    deadline: Deadline,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The way to the thread; it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(crate) fn start(database: Arc<Database>) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (jobs, inbox) = mpsc::channel(QUEUE);
+        let thread = thread::Builder::new().name("redb-writer".into()).spawn(move || write(&database, inbox))?;
+        Ok((Self { jobs }, thread))
+    }
+
+    /// Makes a change and waits until it is on disk. Returns the counter after an increment, else 0.
+    pub(crate) async fn change(&self, bucket: &str, change: Change, deadline: Deadline) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let job = Job { bucket: bucket.to_owned(), change, deadline, answer };
+        self.jobs.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                StoreError::Call(CallError::new(Code::Busy, "the database has more to write than it can"))
+            }
+            mpsc::error::TrySendError::Closed(_) => stopped(),
+        })?;
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::backend("the database's writer has stopped")
+}
+
+fn write(database: &Database, mut inbox: mpsc::Receiver<Job>) {
+    while let Some(first) = inbox.blocking_recv() {
+        let mut bytes = first.change.bytes();
+        let mut group = vec![first];
+        while group.len() < GROUP && bytes < GROUP_BYTES {
+            let Ok(next) = inbox.try_recv() else { break };
+            bytes += next.change.bytes();
+            group.push(next);
+        }
+        // Who went away, or is late, has not been promised anything: nothing is done for him.
+        group.retain(|job| !job.answer.is_closed() && !job.deadline.has_passed());
+        if group.is_empty() {
+            continue;
+        }
+        let answers = commit(database, &group);
+        match answers {
+            Ok(answers) => {
+                for (job, answer) in group.into_iter().zip(answers) {
+                    // A caller that has gone away in between misses an answer, and nothing else.
+                    let _ = job.answer.send(answer);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a group of changes was not written");
+                let error = StoreError::from(error);
+                for job in group {
+                    let _ = job.answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// Applies a group and waits for the disk. A failure means that nothing of it was done.
+fn commit(database: &Database, group: &[Job]) -> Result<Vec<Answer>, TablesError> {
+    let transaction = database.begin_write()?;
+    let mut answers = Vec::with_capacity(group.len());
+    let mut jobs = group.iter().peekable();
+    while let Some(job) = jobs.next() {
+        let mut bucket = Bucket::open(&transaction, &job.bucket)?;
+        answers.push(apply(&mut bucket, &job.change)?);
+        // A run of changes to one bucket opens its tables once.
+        while let Some(job) = jobs.next_if(|next| next.bucket == job.bucket) {
+            answers.push(apply(&mut bucket, &job.change)?);
+        }
+    }
+    transaction.commit()?;
+    Ok(answers)
+}
+
+fn apply(bucket: &mut Bucket<'_>, change: &Change) -> Result<Answer, TablesError> {
+    match change {
+        Change::Set(pairs) => {
+            for (key, value) in pairs {
+                bucket.set(key, value)?;
+            }
+            Ok(Ok(0))
+        }
+        Change::Delete(keys) => {
+            for key in keys {
+                bucket.delete(key)?;
+            }
+            Ok(Ok(0))
+        }
+        Change::Increment(key, delta) => match bucket.increment(key, *delta) {
+            Err(TablesError::Operation(error)) => Ok(Err(error)),
+            other => other.map(Ok),
+        },
+    }
+}
