@@ -37,7 +37,7 @@ check: tools
 	@for each in $(GUESTS); do $(STEP) "fmt $$each" cargo fmt --all --check --manifest-path $$each; done
 	@$(STEP) clippy cargo clippy --locked --workspace --all-targets -- -D warnings
 	@for each in $(GUESTS); do $(STEP) "clippy $$each" cargo clippy --locked --manifest-path $$each \
-		--target wasm32-wasip2 --target-dir $(MESH_GUESTS_TARGET_DIR) --workspace -- -D warnings; done
+		--target wasm32-wasip2 --target-dir $(MESH_GUESTS_TARGET_DIR) --lib --examples -- -D warnings; done
 	@RUSTDOCFLAGS="-D warnings" $(STEP) docs cargo doc --locked --workspace --no-deps
 
 bench: tools guests
@@ -51,4 +51,4 @@ build:
 
 guests:
 	@for each in $(GUESTS); do $(STEP) "build $$each" cargo build --locked --release --manifest-path $$each \
-		--target wasm32-wasip2 --target-dir $(MESH_GUESTS_TARGET_DIR); done
+		--target wasm32-wasip2 --target-dir $(MESH_GUESTS_TARGET_DIR) --lib --examples; done

@@ -49,18 +49,26 @@ def orphan_files(metadata):
                     yield f"{path}: no module leads here"
 
 
-def orphan_guests(root):
-    """The guest programs whose name stands, quoted, in no Rust file outside the guests."""
+def programs(metadata):
+    """The names of the guest programs of a workspace."""
+    for package in metadata["packages"]:
+        if package["id"] in metadata["workspace_members"]:
+            yield from (each["name"] for each in package["targets"] if "cdylib" in each["crate_types"])
+
+
+def orphan_guests(root, names):
+    """Of the guest programs called `names`, those whose name stands, quoted, in no test."""
     guests = root / "tests/guests"
-    names = [path.parent.name for path in sorted(guests.glob("*/Cargo.toml"))]
     folders = [root / each for each in ("tests", "host", "providers", "ctl", "interfaces")]
     sources = [path for each in folders for path in each.rglob("*.rs") if guests not in path.parents]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     for name in names:
         if not re.search(rf'"{re.escape(name)}(\.wasm)?"', text):
-            yield f"tests/guests/{name}: no test uses this guest"
+            yield f"guest {name}: no test uses it"
 
 
 if __name__ == "__main__":
-    FAULTS = [fault for each in tree.WORKSPACES for fault in orphan_files(tree.metadata(each))]
-    tree.report("orphans", FAULTS + list(orphan_guests(tree.ROOT)), "every file and guest is reached")
+    GRAPHS = [tree.metadata(each) for each in tree.WORKSPACES]
+    FILES = [fault for graph in GRAPHS for fault in orphan_files(graph)]
+    GUESTS = [name for graph in GRAPHS for name in programs(graph)]
+    tree.report("orphans", FILES + list(orphan_guests(tree.ROOT, GUESTS)), f"every file and {len(GUESTS)} guests are reached")

@@ -129,11 +129,12 @@ class Orphans(Folder):
         self.assertEqual(self.found(), ["src/a/d.rs", "src/b.rs", "src/c.rs"])
 
     def test_a_guest_without_a_test_is_seen(self):
-        self.write("tests/guests/traps/Cargo.toml")
-        self.write("tests/guests/loops/Cargo.toml")
-        self.write("tests/guests/loops/src/lib.rs", '"loops"')
-        self.write("tests/src/lib.rs", 'guest("traps")')
-        self.assertEqual(list(orphans.orphan_guests(self.root)), ["tests/guests/loops: no test uses this guest"])
+        self.write("tests/guests/examples/loops.rs", '"loops"')
+        self.write("host/runtime/tests/main.rs", 'guest("traps")')
+        targets = [{"name": each, "crate_types": ["cdylib"]} for each in ("traps", "loops")]
+        targets.append({"name": "mesh-guests", "crate_types": ["lib"]})
+        names = list(orphans.programs({"packages": [{"id": "g", "targets": targets}], "workspace_members": ["g"]}))
+        self.assertEqual(list(orphans.orphan_guests(self.root, names)), ["guest loops: no test uses it"])
 
 
 class Licences(unittest.TestCase):

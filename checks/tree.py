@@ -14,7 +14,10 @@ WORKSPACES = [path for path in (ROOT, ROOT / "examples", ROOT / "tests/guests") 
 def metadata(workspace=ROOT):
     """`cargo metadata` of a workspace: its whole graph, every platform and feature that the lock file holds."""
     command = ["cargo", "metadata", "--format-version", "1", "--locked", "--manifest-path", str(workspace / "Cargo.toml")]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE)
+    if done.returncode != 0:
+        sys.exit(f"cargo metadata failed for {workspace}")
+    return json.loads(done.stdout)
 
 
 def tracked(root=ROOT):
