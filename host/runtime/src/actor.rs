@@ -18,7 +18,7 @@ use mesh_lattice::{
     application::{DEFAULT_CONCURRENCY, Limits, Values},
     wit::http::HANDLE,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -32,7 +32,6 @@ use crate::{
     engine::Engine,
     http::{self, Incoming},
     imports::keyvalue,
-    limits::Budget,
     output::Output,
     state::State,
     surface::Surface,
@@ -129,8 +128,8 @@ pub(crate) struct Shared {
     pub(crate) keyvalue: keyvalue::Spelled,
     /// `wasi:http/outgoing-handler` as this component spells it.
     pub(crate) outgoing: Interface,
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) lane: Arc<Semaphore>,
+    /// An actor keeps its engine: without the ticker nothing would stop its guests.
+    pub(crate) engine: Engine,
     /// What is left of guests whose head is out.
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -161,8 +160,7 @@ impl Shared {
             output: Arc::new(Output::new(config.name)),
             keyvalue: keyvalue::Spelled::new()?,
             outgoing,
-            budget: Arc::clone(engine.budget()),
-            lane: Arc::clone(engine.lane()),
+            engine: engine.clone(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             admission: Admission::new(config.concurrency, config.queue),

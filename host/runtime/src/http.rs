@@ -76,7 +76,7 @@ pub(crate) async fn serve(
     request: Incoming,
     ticket: Ticket,
 ) -> Result<Reply, CallError> {
-    let meter = Arc::new(Meter::new(shared.limits.cpu(), Arc::clone(&shared.lane)));
+    let meter = Arc::new(Meter::new(shared.limits.cpu(), Arc::clone(shared.engine.lane())));
     let (deadline, wire) = (request.deadline, request.wire);
     let outbound = Outbound::new(Arc::clone(shared), Arc::clone(&meter), deadline, request.trace);
     let (answer, mut head) = oneshot::channel();
@@ -118,7 +118,7 @@ async fn run(
 ) -> Result<(), CallError> {
     let shared = Arc::clone(&outbound.shared);
     let meter = Arc::clone(&outbound.meter);
-    let usage = Usage::new(Arc::clone(&shared.budget), shared.limits.memory_bytes);
+    let usage = Usage::new(Arc::clone(shared.engine.budget()), shared.limits.memory_bytes);
     let mut store = State::new(outbound, usage).into_store(pre.engine());
     let result = async {
         let request = http::Request::from_parts(with_host(parts), RequestBody::new(body, &meter));

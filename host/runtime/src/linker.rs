@@ -90,8 +90,6 @@ pub(crate) fn for_component(
             _ => {}
         }
     }
-    // What a later release of WASI added to an interface that the host knows.
-    linker.define_unknown_imports_as_traps(component)?;
     Ok(linker)
 }
 

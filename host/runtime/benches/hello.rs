@@ -1,0 +1,134 @@
+//! Hello over HTTP/1 on loopback, a fresh instance for each request on all sides: an actor behind a minimal loop of
+//! hyper, the bare loop with the same engine configuration and no mesh, and wasmtime's `ProxyHandler` as `wasmtime
+//! serve` configures it. Rounds are interleaved, because a machine drifts; the ratio of each round is what counts.
+
+#![allow(
+    missing_docs,
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that measures"
+)]
+
+#[path = "support/bare.rs"]
+mod bare;
+#[path = "../tests/runtime/guests.rs"]
+mod guests;
+#[path = "support/handler.rs"]
+mod handler;
+#[path = "support/load.rs"]
+mod load;
+#[path = "../tests/runtime/peer.rs"]
+mod peer;
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use mesh_lattice::{Answer, Body, CallError, Code, Serve, invocation::empty_body};
+use mesh_runtime::Actor;
+use tokio::net::TcpListener;
+
+const ROUNDS: usize = 7;
+const TIME: Duration = Duration::from_secs(2);
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (ours, floor, peer) = runtime.block_on(async {
+        let hello = guests::guest("hello");
+        let bare = Arc::new(bare::Bare::new(hello.bytes()).unwrap());
+        let handler = Arc::new(handler::Handler::new(hello.bytes()).unwrap());
+        let config = guests::config("hello").with_concurrency(std::num::NonZeroU32::new(128).unwrap());
+        let engine = mesh_runtime::Engine::new(mesh_runtime::EngineConfig::default()).unwrap();
+        let actor = engine.actor(&hello, config, peer::Peer::nobody()).await.unwrap();
+        (
+            listen(move |request| answer(Arc::clone(&actor), request)).await,
+            listen(move |request| Arc::clone(&bare).serve(request)).await,
+            listen(move |request| Arc::clone(&handler).serve(request)).await,
+        )
+    });
+    let only: Option<String> = std::env::var("ONLY").ok();
+    if let Some(only) = only {
+        let address = match only.as_str() {
+            "mesh" => ours,
+            "bare" => floor,
+            _ => peer,
+        };
+        println!("{only}: {:.0} requests/s", load::measure(&runtime, address, 16, TIME * 10));
+        return;
+    }
+    println!("hello over HTTP/1, {ROUNDS} interleaved rounds of {TIME:?}, medians:");
+    println!("connections   actor/s   bare/s   ProxyHandler/s   actor/bare   actor/ProxyHandler");
+    for connections in [1, 16, 64] {
+        let rounds: Vec<[f64; 3]> = (0..ROUNDS)
+            .map(|_| [ours, floor, peer].map(|address| load::measure(&runtime, address, connections, TIME)))
+            .collect();
+        let median = |of: fn(&[f64; 3]) -> f64| {
+            let mut values: Vec<f64> = rounds.iter().map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values[ROUNDS / 2]
+        };
+        println!(
+            "{connections:>11} {:>9.0} {:>8.0} {:>16.0} {:>12.2} {:>20.2}",
+            median(|round| round[0]),
+            median(|round| round[1]),
+            median(|round| round[2]),
+            median(|round| round[0] / round[1]),
+            median(|round| round[0] / round[2]),
+        );
+    }
+}
+
+/// One server on a port of its own, with the settings of `wasmtime serve`.
+async fn listen<F, R, B>(service: F) -> SocketAddr
+where
+    F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
+    R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let service = service_fn(service.clone());
+            tokio::spawn(async move {
+                let connection = http1::Builder::new().timer(TokioTimer::new()).keep_alive(true);
+                // A load generator hangs up as it likes.
+                drop(connection.clone().serve_connection(TokioIo::new(stream), service).await);
+            });
+        }
+    });
+    address
+}
+
+async fn answer(actor: Arc<Actor>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let request = request.map(|body| {
+        let lost = |error: hyper::Error| CallError::new(Code::Cancelled, error.to_string());
+        match http_body::Body::is_end_stream(&body) {
+            true => None,
+            false => Some(body.map_err(lost).boxed_unsync()),
+        }
+    });
+    Ok(match actor.serve(guests::request(request)).await {
+        Ok(reply) => match reply.answer {
+            Answer::Http(parts) => Response::from_parts(*parts, reply.body.unwrap_or_else(empty_body)),
+            Answer::Wire(_) => panic!("an answer as bytes"),
+        },
+        Err(error) => {
+            let mut response = Response::new(mesh_lattice::invocation::full_body(error.to_string().into()));
+            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    })
+}

@@ -1,0 +1,24 @@
+//! The engine under guests of every kind, one module for each promise. The guests are programs of their own, in
+//! `tests/guests`, and are built by the first test that needs one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
+mod bus;
+mod compiled;
+mod config;
+mod guests;
+mod http;
+mod keyvalue;
+mod limits;
+mod load;
+mod outgoing;
+mod peer;
+mod surface;

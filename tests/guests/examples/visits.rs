@@ -1,0 +1,71 @@
+//! An actor as people write them with the published crate: http, keyvalue, config, logging and bus.
+
+use wasmcloud_component::{
+    http, info,
+    wasi::{
+        config,
+        keyvalue::{atomics, batch, store},
+    },
+    wasmcloud::bus::lattice::{self, CallTargetInterface},
+};
+
+struct Visits;
+
+http::export!(Visits);
+
+impl http::Server for Visits {
+    fn handle(request: http::IncomingRequest) -> http::Result<http::Response<impl http::OutgoingBody>> {
+        let answer = match request.uri().path() {
+            "/links" => links(),
+            "/batch" => batches(),
+            "/all" => everything(),
+            "/bad-link" => format!("{:?}", lattice::set_link_name("No Such Link", vec![store_interface()])),
+            _ => visits(),
+        };
+        info!(context: "visits", "answered {answer}");
+        Ok(http::Response::new(answer))
+    }
+}
+
+fn visits() -> String {
+    let bucket = store::open("counts").unwrap();
+    let greeting = config::store::get("greeting").unwrap().unwrap_or_else(|| "hello".into());
+    match atomics::increment(&bucket, "visits", 1) {
+        Ok(count) => format!("{greeting} {count}"),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+fn store_interface() -> CallTargetInterface {
+    CallTargetInterface::new("wasi", "keyvalue", "store")
+}
+
+/// Reads along the default link, then along another, then along the default again.
+fn links() -> String {
+    let bucket = store::open("").unwrap();
+    let get = || bucket.get("key").unwrap();
+    let first = get();
+    lattice::set_link_name("cache", vec![store_interface()]).unwrap();
+    let second = get();
+    lattice::set_link_name("default", vec![store_interface()]).unwrap();
+    let third = get();
+    format!("{first:?} {second:?} {third:?}")
+}
+
+fn batches() -> String {
+    let bucket = store::open("b").unwrap();
+    batch::set_many(&bucket, &[("a".into(), vec![1]), ("b".into(), vec![2])]).unwrap();
+    let values = batch::get_many(&bucket, &["a".into(), "c".into()]).unwrap();
+    batch::delete_many(&bucket, &["a".into()]).unwrap();
+    format!("{values:?}")
+}
+
+fn everything() -> String {
+    let bucket = store::open("all").unwrap();
+    bucket.set("k", &[0; 100_000]).unwrap();
+    let exists = bucket.exists("k").unwrap();
+    let keys = bucket.list_keys(Some(7)).unwrap();
+    bucket.delete("k").unwrap();
+    let config = config::store::get_all().unwrap();
+    format!("{exists} {:?} {:?} {config:?}", keys.keys, keys.cursor)
+}
