@@ -85,6 +85,25 @@ pub(crate) enum Command {
     Down(commands::down::Down),
     #[command(hide = true)]
     Hold(crate::lattice::hold::Hold),
+    /// List what is there
+    Get(commands::get::Get),
+    /// Show everything about one thing, and why it is in its state
+    Describe(commands::describe::Describe),
+    /// Start an actor or a provider
+    #[command(subcommand)]
+    Start(commands::start::Start),
+    /// Stop an actor or a provider
+    #[command(subcommand)]
+    Stop(commands::stop::Stop),
+    /// Say on how many hosts an actor runs
+    #[command(subcommand)]
+    Scale(commands::scale::Scale),
+    /// Say who may call whom
+    #[command(subcommand)]
+    Link(commands::link::Link),
+    /// Keep shared configuration
+    #[command(subcommand)]
+    Config(commands::config::Config),
     /// Make keys
     #[command(subcommand)]
     Keys(commands::keys::Keys),
@@ -93,6 +112,13 @@ pub(crate) enum Command {
     Claims(commands::claims::Claims),
     /// Show an artifact: who signed it, what it imports and exports
     Inspect(commands::inspect::Inspect),
+    /// Say whom the lattice trusts
+    #[command(subcommand)]
+    Trust(commands::trust::Trust),
+    /// Revoke a key or an artifact
+    Revoke(commands::revoke::Revoke),
+    /// Look at what the lattice stands on, and say what to do
+    Doctor(commands::doctor::Doctor),
     /// Print the version
     Version(commands::version::Version),
     /// Print the completion script of a shell

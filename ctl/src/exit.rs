@@ -13,6 +13,8 @@
 use std::process::ExitCode;
 
 use mesh_claims::{Refusal, RefusalCode, surface::NotAComponent};
+use mesh_lattice::control::ControlCode;
+use mesh_transport::{ArtifactError, ConnectError, Disconnected, RequestError, StateError};
 
 /// How it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(crate) enum Exit {
     Invalid = 2,
     NotFound = 3,
     Refused = 4,
+    Unreachable = 5,
+    TimedOut = 6,
 }
 
 /// A failure whose exit code is known where it happens.
@@ -63,11 +67,79 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(refusal) = cause.downcast_ref::<Refusal>() {
         return Some(if refusal.code == RefusalCode::Malformed { Exit::Invalid } else { Exit::Refused });
     }
-    cause.downcast_ref::<NotAComponent>().map(|_| Exit::Invalid)
+    if cause.is::<NotAComponent>() {
+        return Some(Exit::Invalid);
+    }
+    from_lattice(cause)
+}
+
+/// What the lattice's own errors come to.
+fn from_lattice(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if let Some(error) = cause.downcast_ref::<ConnectError>() {
+        return Some(match error {
+            ConnectError::Unreachable { .. } | ConnectError::NoJetStream { .. } => Exit::Unreachable,
+            ConnectError::Refused { .. } => Exit::Refused,
+            ConnectError::Configuration { .. } => Exit::Invalid,
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<RequestError>() {
+        return Some(match error {
+            RequestError::Disconnected(_) | RequestError::NoHost => Exit::Unreachable,
+            RequestError::Timeout(_) => Exit::TimedOut,
+            RequestError::Refused(refused) => match refused.code {
+                ControlCode::Invalid => Exit::Invalid,
+                ControlCode::NotFound => Exit::NotFound,
+                ControlCode::Refused => Exit::Refused,
+                ControlCode::Unavailable => Exit::Unreachable,
+                ControlCode::Conflict | ControlCode::Internal => Exit::Failed,
+            },
+            RequestError::Malformed(_) => Exit::Failed,
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<StateError>() {
+        return Some(match error {
+            StateError::Disconnected(_) | StateError::Missing => Exit::Unreachable,
+            StateError::Timeout => Exit::TimedOut,
+            StateError::Refused(_) => Exit::Refused,
+            _ => Exit::Failed,
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<ArtifactError>() {
+        return Some(match error {
+            ArtifactError::Disconnected(_) => Exit::Unreachable,
+            ArtifactError::Timeout => Exit::TimedOut,
+            ArtifactError::TooLarge(_) => Exit::Invalid,
+            _ => Exit::Failed,
+        });
+    }
+    cause.is::<Disconnected>().then_some(Exit::Unreachable)
 }
 
 /// What the person can do next, where one of the causes knows it.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<&str> {
-    let hints = error.chain().filter_map(|cause| cause.downcast_ref::<Failure>());
-    hints.map(|failure| failure.hint.as_str()).find(|hint| !hint.is_empty())
+    error.chain().find_map(hint_of).filter(|hint| !hint.is_empty())
+}
+
+fn hint_of<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
+    if let Some(failure) = cause.downcast_ref::<Failure>() {
+        return (!failure.hint.is_empty()).then_some(failure.hint.as_str());
+    }
+    match cause.downcast_ref::<ConnectError>() {
+        Some(ConnectError::Unreachable { .. }) => {
+            return Some("start a lattice with `meshctl up`, or name a running server with --server");
+        }
+        Some(ConnectError::NoJetStream { .. }) => {
+            return Some("start nats-server with JetStream (`-js`, or `jetstream {}` in its configuration)");
+        }
+        Some(ConnectError::Refused { .. }) => return Some("name the credentials with --creds"),
+        _ => {}
+    }
+    match cause.downcast_ref::<RequestError>() {
+        Some(RequestError::NoHost) => Some(
+            "is a meshd running in this lattice? `meshctl up` starts a development lattice, `meshctl doctor` looks",
+        ),
+        Some(RequestError::Timeout(_)) => Some("`meshctl doctor` looks what is wrong; --timeout waits longer"),
+        Some(RequestError::Refused(refused)) => Some(refused.hint.as_str()),
+        _ => None,
+    }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 mod cli;
+mod client;
 mod commands;
 mod context;
 mod exit;
@@ -12,6 +13,7 @@ mod lattice;
 mod output;
 mod seed;
 mod time;
+mod values;
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {

@@ -25,11 +25,12 @@ pub(crate) struct Output {
 pub(crate) struct Table {
     titles: Vec<&'static str>,
     rows: Vec<Vec<String>>,
+    untitled: bool,
 }
 
 impl Table {
     pub(crate) fn new(titles: impl IntoIterator<Item = &'static str>) -> Self {
-        Self { titles: titles.into_iter().collect(), rows: Vec::new() }
+        Self { titles: titles.into_iter().collect(), ..Self::default() }
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -39,12 +40,20 @@ impl Table {
     /// A table of names and values: no titles.
     pub(crate) fn of_fields(fields: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         let rows = fields.into_iter().map(|(name, value)| vec![format!("{name}:"), value]).collect();
-        Self { titles: vec!["", ""], rows }
+        Self { titles: vec!["", ""], rows, untitled: true }
     }
 
     /// One line.
     pub(crate) fn of_line(line: String) -> Self {
-        Self { titles: vec![""], rows: vec![vec![line]] }
+        Self { titles: vec![""], rows: vec![vec![line]], untitled: true }
+    }
+
+    /// The same table with some of its rows, and its titles where they have not been shown yet.
+    pub(crate) fn only(mut self, wanted: &[bool], titles: bool) -> Self {
+        let mut wanted = wanted.iter();
+        self.rows.retain(|_| wanted.next().copied().unwrap_or(false));
+        self.untitled = !titles;
+        self
     }
 
     fn render(&self, wide: bool) -> String {
@@ -56,7 +65,7 @@ impl Table {
             .map(|(n, _)| n)
             .collect();
         let titles: Vec<String> = self.titles.iter().map(|title| title.trim_start_matches('+').to_owned()).collect();
-        let has_titles = titles.iter().any(|title| !title.is_empty());
+        let has_titles = !self.untitled && titles.iter().any(|title| !title.is_empty());
         let lines: Vec<&Vec<String>> = has_titles.then_some(&titles).into_iter().chain(&self.rows).collect();
         let cell =
             |line: &Vec<String>, column: usize| line.get(column).map_or_else(String::new, |text| printable(text));
@@ -90,6 +99,15 @@ impl Output {
             Format::Yaml => serde_saphyr::to_string(value).context("cannot be written as YAML")?,
         };
         self.text(&text)
+    }
+
+    /// Shows what is new in a list that goes on: rows to people, a line of JSON for each to programs.
+    pub(crate) fn show_more<T: Serialize>(&self, values: &[T], table: impl FnOnce() -> Table) -> anyhow::Result<()> {
+        if self.format != Format::Json {
+            return self.show(&values, table);
+        }
+        let lines = values.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
+        self.text(&(lines.context("cannot be written as JSON")?.join("\n") + "\n"))
     }
 
     /// Data that has one form only.

@@ -194,7 +194,7 @@ fn what_cannot_be_signed_or_shown_is_refused_with_its_code() {
         (vec!["claims", "show", "plain.wasm"], 4, "unsigned"),
         (vec!["claims", "show", "tampered.wasm"], 4, "tampered"),
         (vec!["claims", "show", "text.wasm"], 2, "malformed"),
-        (vec!["claims", "show", "absent.wasm"], 3, "absent.wasm"),
+        (vec!["claims", "show", "absent.wasm"], 2, "absent.wasm"),
         (vec!["inspect", "module.wasm"], 2, "core module"),
         (vec!["inspect", "tampered.wasm"], 4, "tampered"),
         (sign("text.wasm", "issuer.nk"), 2, "not a WebAssembly component"),

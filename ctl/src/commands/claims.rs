@@ -177,13 +177,7 @@ impl Sign {
 
 /// Reads an artifact.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    fs::read(path).map_err(|error| {
-        let message = format!("{} cannot be read: {error}", path.display());
-        match error.kind() {
-            std::io::ErrorKind::NotFound => Failure::not_found(message).into(),
-            _ => Failure::invalid(message).into(),
-        }
-    })
+    fs::read(path).map_err(|error| Failure::invalid(format!("{} cannot be read: {error}", path.display())).into())
 }
 
 /// Writes a file whole or not at all.

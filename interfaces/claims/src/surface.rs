@@ -18,9 +18,19 @@ pub enum NotAComponent {
     /// Not WebAssembly, or broken.
     #[error("not a WebAssembly component: {0}")]
     Invalid(String),
-    /// A core module.
-    #[error("a core module, not a component: build it for wasm32-wasip2, or wrap it with `wasm-tools component new`")]
-    CoreModule,
+    /// A core module, and what it imports.
+    #[error(
+        "a core module, not a component{}: build it for wasm32-wasip2, or wrap it with `wasm-tools component new`",
+        imports_of(.imports)
+    )]
+    CoreModule {
+        /// Module and name of each import.
+        imports: Vec<String>,
+    },
+}
+
+fn imports_of(imports: &[String]) -> String {
+    if imports.is_empty() { String::new() } else { format!("; nobody can serve its imports {}", imports.join(", ")) }
 }
 
 /// What a component imports and exports.
@@ -110,8 +120,7 @@ impl Surface {
 pub fn read(wasm: &[u8]) -> Result<Surface, NotAComponent> {
     let invalid = |error: wasmparser::BinaryReaderError| NotAComponent::Invalid(error.to_string());
     if !Parser::is_component(wasm) {
-        let module = Parser::is_core_wasm(wasm);
-        return Err(if module { NotAComponent::CoreModule } else { invalid_magic() });
+        return Err(if Parser::is_core_wasm(wasm) { core_module(wasm)? } else { invalid_magic() });
     }
     let types = Validator::new_with_features(WasmFeatures::all()).validate_all(wasm).map_err(invalid)?;
     let mut surface = Surface::default();
@@ -135,6 +144,21 @@ pub fn read(wasm: &[u8]) -> Result<Surface, NotAComponent> {
         }
     }
     Ok(surface)
+}
+
+/// A core module with its imports named.
+fn core_module(wasm: &[u8]) -> Result<NotAComponent, NotAComponent> {
+    let invalid = |error: wasmparser::BinaryReaderError| NotAComponent::Invalid(error.to_string());
+    let mut imports = Vec::new();
+    for payload in Parser::new(0).parse_all(wasm) {
+        if let Payload::ImportSection(section) = payload.map_err(invalid)? {
+            for import in section.into_imports() {
+                let import = import.map_err(invalid)?;
+                imports.push(format!("{} {}", import.module, import.name));
+            }
+        }
+    }
+    Ok(NotAComponent::CoreModule { imports })
 }
 
 fn invalid_magic() -> NotAComponent {

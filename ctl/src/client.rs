@@ -1,0 +1,247 @@
+//! The lattice, as a command sees it: one connection, the statements of its root, and two ways to use it, looking and
+//! changing.
+//!
+//! A change reads the signed values that it starts from, verifies them with the root's trust, and sends signed values
+//! back, all of them or none. Where somebody else was faster, it reads again and decides again.
+
+mod edit;
+mod store;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Context as _;
+use mesh_claims::{Envelope, KeyPair, Trust, authority};
+use mesh_lattice::{
+    Incarnation,
+    control::{self, Commit, Committed, Read, ReadRequest, Status, StatusRequest, TrustView, operation},
+    id::OperatorId,
+    key::{Key, TrustKey},
+};
+use mesh_transport::{ConnectConfig, Connections, Tls};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_bytes::ByteBuf;
+
+pub(crate) use self::edit::Change;
+use crate::{
+    cli::Global,
+    context::Context,
+    exit::{Exit, Failure},
+    output::Output,
+};
+
+/// Keys in one read.
+const MAX_KEYS: usize = 500;
+/// How long saying goodbye may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The lattice.
+pub(crate) struct Client {
+    context: Context,
+    connections: Connections,
+    timeout: Duration,
+}
+
+/// Runs one command's conversation with the lattice. Everything stays on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("the runtime cannot be started")?.block_on(future)
+}
+
+/// How to connect.
+pub(crate) fn config(global: &Global, context: &Context) -> ConnectConfig {
+    ConnectConfig {
+        creds: context.creds.clone(),
+        js_domain: global.js_domain.clone(),
+        tls: Tls { ca: global.tls_ca.clone(), cert: global.tls_cert.clone(), key: global.tls_key.clone() },
+        name: "meshctl".to_owned(),
+        ..ConnectConfig::new(context.server.clone(), context.lattice.clone())
+    }
+}
+
+impl Client {
+    /// Connects.
+    pub(crate) async fn connect(global: &Global, out: &Output) -> anyhow::Result<Self> {
+        let context = Context::find(global)?;
+        out.detail(&format!("connecting to {} as lattice {}", context.server, context.lattice));
+        let connections = Connections::connect(config(global, &context)).await?;
+        if let Some(old) = connections.too_old() {
+            out.say(&format!("warning: {old}"));
+        }
+        Ok(Self { context, connections, timeout: global.timeout })
+    }
+
+    /// Says goodbye, so that what was sent has left.
+    pub(crate) async fn close(self) {
+        self.connections.close(CLOSE_WITHIN).await;
+    }
+
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// The key that signs changes.
+    pub(crate) fn signer(&self) -> anyhow::Result<KeyPair> {
+        self.context.signer()
+    }
+
+    async fn request<T: Serialize, R: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        value: &T,
+    ) -> anyhow::Result<R> {
+        Ok(mesh_transport::control::request(&self.connections, operation, value, self.timeout).await?)
+    }
+
+    /// Everything that can be listed.
+    pub(crate) async fn status(&self) -> anyhow::Result<Status> {
+        self.request(operation::STATUS, &StatusRequest { events: false }).await
+    }
+
+    /// Everything that can be listed, and what happened lately.
+    pub(crate) async fn status_with_events(&self) -> anyhow::Result<Status> {
+        self.request(operation::STATUS, &StatusRequest { events: true }).await
+    }
+
+    /// What is stored under these keys, not verified yet.
+    async fn read(&self, keys: &[Key]) -> anyhow::Result<Snapshot> {
+        let mut snapshot: Option<Snapshot> = None;
+        for some in keys.chunks(MAX_KEYS) {
+            let request = ReadRequest { keys: some.iter().map(ToString::to_string).collect() };
+            let read: Read = self.request(operation::READ, &request).await?;
+            let snapshot = snapshot.get_or_insert_with(|| Snapshot::new(read.incarnation));
+            snapshot.take(read)?;
+        }
+        snapshot.context("nothing was asked for")
+    }
+
+    /// Whom the lattice trusts, by the word of its root; `None` where the root is not known here.
+    async fn trust(&self) -> anyhow::Result<Option<Trust>> {
+        let Some(root) = self.context.root()? else { return Ok(None) };
+        let status = self.status().await?;
+        let keys: Vec<Key> = status.trust.iter().filter_map(key_of).map(Key::Trust).collect();
+        let mut trust = Trust::of_incarnation(root, status.incarnation);
+        if keys.is_empty() {
+            return Ok(Some(trust));
+        }
+        let snapshot = self.read(&keys).await?;
+        for key in &keys {
+            if let Some(envelope) = snapshot.envelope(key) {
+                // Refused statements count for nothing, which is all that matters here.
+                let _ = trust.apply(key, envelope);
+            }
+        }
+        Ok(Some(trust))
+    }
+
+    /// The means to judge what is read: the root's trust, or the signer's own word where the root is not known.
+    pub(crate) async fn judge(&self, signer: &KeyPair) -> anyhow::Result<Judge> {
+        Ok(Judge { trust: self.trust().await?, own: signer.public() })
+    }
+
+    /// The root, where it is known here.
+    pub(crate) fn root(&self) -> anyhow::Result<Option<OperatorId>> {
+        self.context.root()
+    }
+
+    /// Where the server's monitoring listens, where that is known.
+    pub(crate) fn monitor(&self) -> Option<&str> {
+        self.context.monitor.as_deref()
+    }
+
+    async fn commit(&self, writes: Vec<control::Write>) -> anyhow::Result<Committed> {
+        self.request(operation::COMMIT, &Commit { writes }).await
+    }
+}
+
+/// The key under which a statement is stored.
+pub(crate) fn key_of(view: &TrustView) -> Option<TrustKey> {
+    match view.kind.as_str() {
+        "issuer" => view.id.parse().ok().map(TrustKey::Issuer),
+        "host" => view.id.parse().ok().map(TrustKey::Host),
+        "user" => view.id.parse().ok().map(TrustKey::User),
+        "revoked" => TrustKey::revoked(&view.id),
+        _ => None,
+    }
+}
+
+/// Who may have written what is read.
+pub(crate) struct Judge {
+    trust: Option<Trust>,
+    own: String,
+}
+
+impl Judge {
+    /// The root's trust, where the root is known.
+    pub(crate) fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
+    }
+
+    fn may_write(&self, key: &Key, signer: &str) -> Result<(), mesh_claims::Refusal> {
+        match &self.trust {
+            Some(trust) => authority::may_write(key, signer, trust),
+            None if signer == self.own => Ok(()),
+            None => Err(mesh_claims::Refusal::new(
+                mesh_claims::RefusalCode::UnknownIssuer,
+                format!("{key} was signed by {signer:.60}, and the lattice's root is not known here"),
+            )),
+        }
+    }
+}
+
+/// What is stored under the keys that were asked for.
+struct Snapshot {
+    incarnation: Incarnation,
+    found: BTreeMap<String, Found>,
+}
+
+struct Found {
+    revision: u64,
+    envelope: Option<Envelope>,
+}
+
+impl Snapshot {
+    fn new(incarnation: Incarnation) -> Self {
+        Self { incarnation, found: BTreeMap::new() }
+    }
+
+    fn take(&mut self, read: Read) -> anyhow::Result<()> {
+        if read.incarnation != self.incarnation {
+            return Err(Failure::new(Exit::Failed, "the lattice's state was made anew just now")
+                .hint("try again")
+                .into());
+        }
+        for value in read.values {
+            let envelope = value.envelope.map(|bytes| Envelope::decode(&bytes)).transpose();
+            let envelope = envelope.with_context(|| format!("what is stored under {}", value.key))?;
+            self.found.insert(value.key, Found { revision: value.revision, envelope });
+        }
+        Ok(())
+    }
+
+    fn envelope(&self, key: &Key) -> Option<&Envelope> {
+        self.found.get(&key.to_string())?.envelope.as_ref()
+    }
+
+    /// The value under this key, verified.
+    fn get<T: DeserializeOwned>(&self, key: &Key, judge: &Judge) -> anyhow::Result<Option<T>> {
+        let Some(envelope) = self.envelope(key) else { return Ok(None) };
+        let opened = envelope.open(&key.to_string(), self.incarnation, |signer| judge.may_write(key, signer));
+        opened.map(Some).map_err(|refusal| {
+            let failure = Failure::new(Exit::Refused, format!("what is stored under {key} is not believed: {refusal}"));
+            let known = "name the lattice's root with --root or MESH_ROOT";
+            if judge.trust.is_none() { failure.hint(known).into() } else { failure.into() }
+        })
+    }
+
+    /// The signed value that replaces what is there.
+    fn write<T: Serialize>(&self, key: &Key, value: &T, signer: &KeyPair) -> anyhow::Result<control::Write> {
+        let found = self.found.get(&key.to_string());
+        let envelope = match found.and_then(|found| found.envelope.as_ref()) {
+            Some(envelope) => envelope.replace(value, signer),
+            None => Envelope::sign(key, self.incarnation, 1, value, signer),
+        };
+        let envelope = envelope.context("a value cannot be signed")?;
+        let expected = found.map_or(0, |found| found.revision);
+        Ok(control::Write { key: key.to_string(), expected, envelope: ByteBuf::from(envelope.encode()) })
+    }
+}

@@ -1,0 +1,151 @@
+//! `describe`: everything about one thing, why it is in its state, and what happened to it lately.
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use mesh_lattice::control::Status;
+use serde_json::{Map, Value, json};
+
+use super::get::{self, What};
+use crate::{
+    cli::Global,
+    client::{self, Client},
+    exit::Failure,
+    output::{Output, Table},
+    time,
+};
+
+/// Show everything about one thing
+#[derive(Debug, clap::Args)]
+pub(crate) struct Describe {
+    /// host, actor, provider, link, app or config
+    kind: Kind,
+    /// Its name; a host's may be its key, a link's is SOURCE
+    name: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    #[value(alias = "hosts")]
+    Host,
+    #[value(alias = "actors")]
+    Actor,
+    #[value(alias = "providers")]
+    Provider,
+    #[value(alias = "links")]
+    Link,
+    #[value(alias = "apps")]
+    App,
+    Config,
+}
+
+impl Kind {
+    fn what(self) -> (What, &'static str) {
+        match self {
+            Self::Host => (What::Hosts, "host"),
+            Self::Actor => (What::Actors, "actor"),
+            Self::Provider => (What::Providers, "provider"),
+            Self::Link => (What::Links, "link"),
+            Self::App => (What::Apps, "app"),
+            Self::Config => (What::Config, "config"),
+        }
+    }
+}
+
+impl Describe {
+    pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
+        client::block_on(async {
+            let client = Client::connect(global, out).await?;
+            let status = client.status_with_events().await;
+            client.close().await;
+            let found = self.find(&status?)?;
+            out.show(&found, || table(&found))
+        })
+    }
+
+    fn find(&self, status: &Status) -> anyhow::Result<Vec<Value>> {
+        let (what, word) = self.kind.what();
+        let entries = get::list(what, status, Some(&self.name))?.entries;
+        if entries.is_empty() {
+            return Err(Failure::not_found(format!("there is no {word} {}", self.name)).into());
+        }
+        entries.into_iter().map(|(_, entry)| self.complete(entry, status)).collect()
+    }
+
+    /// The entry with what belongs to it: its links, and what happened to it.
+    fn complete(&self, entry: Value, status: &Status) -> anyhow::Result<Value> {
+        let Value::Object(mut entry) = entry else { return Ok(entry) };
+        let names: Vec<&str> = ["name", "id"].iter().filter_map(|field| entry.get(*field)?.as_str()).collect();
+        let events = status.events.iter().filter(|event| names.contains(&event.subject.as_str())).collect::<Vec<_>>();
+        let events = serde_json::to_value(events).context("the events")?;
+        if matches!(self.kind, Kind::Actor | Kind::Provider) {
+            let links = status
+                .links
+                .iter()
+                .filter(|link| link.source.as_str() == self.name || link.target.as_str() == self.name);
+            let links = serde_json::to_value(links.collect::<Vec<_>>()).context("the links")?;
+            entry.insert("links".to_owned(), links);
+        }
+        entry.insert("events".to_owned(), events);
+        Ok(Value::Object(entry))
+    }
+}
+
+fn table(found: &[Value]) -> Table {
+    let mut table = Table::new(["", ""]);
+    for (at, entry) in found.iter().enumerate() {
+        if at > 0 {
+            table.row([String::new(), String::new()]);
+        }
+        if let Value::Object(fields) = entry {
+            rows(fields, "", &mut table);
+        }
+    }
+    table
+}
+
+/// Each field on a line of its own; lists of things indented below their name.
+fn rows(fields: &Map<String, Value>, indent: &str, table: &mut Table) {
+    for (name, value) in fields {
+        let title = format!("{indent}{}:", name.replace('_', " "));
+        match value {
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                table.row([title, String::new()]);
+                for item in items {
+                    match item {
+                        Value::Object(event) if event.contains_key("at") => {
+                            table.row([format!("{indent}  -"), happened(event)])
+                        }
+                        Value::Object(fields) => {
+                            table.row([format!("{indent}  -"), String::new()]);
+                            rows(fields, &format!("{indent}    "), table);
+                        }
+                        other => table.row([format!("{indent}  -"), text(other)]),
+                    }
+                }
+            }
+            Value::Object(inner) if !inner.is_empty() => {
+                table.row([title, String::new()]);
+                rows(inner, &format!("{indent}  "), table);
+            }
+            other => table.row([title, text(other)]),
+        }
+    }
+}
+
+fn happened(event: &Map<String, Value>) -> String {
+    let field = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let at = event.get("at").and_then(Value::as_u64).unwrap_or_default();
+    format!("{} {}: {}", time::utc(at), field("kind"), field("message"))
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) if fields.is_empty() => "-".to_owned(),
+        other => json!(other).to_string(),
+    }
+}

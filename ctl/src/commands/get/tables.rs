@@ -1,0 +1,172 @@
+//! Each list as rows.
+
+use mesh_lattice::{
+    control::{ActorView, AppView, ConfigView, HostView, LinkView, ProviderView, Status},
+    name::Labels,
+    stored::{ActorState, Event},
+};
+use serde::Serialize;
+
+use super::{List, value};
+use crate::{output::Table, time};
+
+pub(super) fn hosts(status: &Status, shown: impl Fn(&HostView) -> bool) -> anyhow::Result<List> {
+    let titles = ["NAME", "STATE", "LEADER", "ACTORS", "PROVIDERS", "UPTIME", "+VERSION", "+LABELS", "ID"];
+    list(titles, status.hosts.iter().filter(|host| shown(host)), |host| {
+        let row = vec![
+            host.name.clone(),
+            word(&host.state),
+            if host.leader { "yes".into() } else { String::new() },
+            host.actors.to_string(),
+            host.providers.to_string(),
+            age(host.uptime_seconds),
+            host.version.clone(),
+            labels(&host.labels),
+            host.id.to_string(),
+        ];
+        (host.id.to_string(), row)
+    })
+}
+
+pub(super) fn actors(status: &Status, shown: impl Fn(&ActorView) -> bool) -> anyhow::Result<List> {
+    let titles =
+        ["NAME", "READY", "CALLS", "INSTANCES", "+HOSTS", "APP", "REVISION", "DIGEST", "+ISSUER", "+ARTIFACT", "WHY"];
+    list(titles, status.actors.iter().filter(|actor| shown(actor)), |actor| {
+        let hosts: Vec<String> =
+            actor.hosts.iter().map(|host| format!("{}={}", host_name(status, &host.id), word(&host.state))).collect();
+        let row = vec![
+            actor.name.to_string(),
+            format!("{}/{}", actor.replicas.ready, actor.replicas.desired),
+            actor.hosts.iter().map(|host| host.calls).sum::<u64>().to_string(),
+            actor.hosts.iter().map(|host| host.instances).sum::<u32>().to_string(),
+            hosts.join(","),
+            actor.app.to_string(),
+            actor.revision.to_string(),
+            actor.digest.to_hex().chars().take(12).collect(),
+            actor.issuer.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+            actor.artifact.clone(),
+            why(actor.hosts.iter().filter(|host| host.state != ActorState::Ready).map(|host| host.reason.as_str())),
+        ];
+        (actor.name.to_string(), row)
+    })
+}
+
+pub(super) fn providers(status: &Status, shown: impl Fn(&ProviderView) -> bool) -> anyhow::Result<List> {
+    let titles = ["NAME", "USE", "HOSTS", "APP", "+INTERFACES", "+PINNED", "WHY"];
+    list(titles, status.providers.iter().filter(|provider| shown(provider)), |provider| {
+        let hosts: Vec<String> = provider
+            .hosts
+            .iter()
+            .map(|host| format!("{}={}", host_name(status, &host.id), word(&host.state)))
+            .collect();
+        let row = vec![
+            provider.name.to_string(),
+            provider.kind.to_string(),
+            if hosts.is_empty() { "-".to_owned() } else { hosts.join(",") },
+            provider.app.to_string(),
+            join(&provider.interfaces),
+            provider.pinned.as_ref().map_or_else(|| "-".to_owned(), |host| host_name(status, host)),
+            why(provider.hosts.iter().map(|host| host.reason.as_str())),
+        ];
+        (provider.name.to_string(), row)
+    })
+}
+
+pub(super) fn links(status: &Status, shown: impl Fn(&LinkView) -> bool) -> anyhow::Result<List> {
+    let titles = ["SOURCE", "TARGET", "INTERFACES", "NAME", "STATE", "APP", "WHY"];
+    list(titles, status.links.iter().filter(|link| shown(link)), |link| {
+        let row = vec![
+            link.source.to_string(),
+            link.target.to_string(),
+            join(&link.interfaces),
+            link.name.to_string(),
+            word(&link.state),
+            link.app.to_string(),
+            link.reason.clone(),
+        ];
+        (format!("{} {} {} {}", link.source, link.target, link.name, join(&link.interfaces)), row)
+    })
+}
+
+pub(super) fn apps(status: &Status, shown: impl Fn(&AppView) -> bool) -> anyhow::Result<List> {
+    let titles = ["NAME", "REVISION", "STATE", "SINCE", "WHY"];
+    list(titles, status.apps.iter().filter(|app| shown(app)), |app| {
+        let row = vec![
+            app.name.to_string(),
+            app.revision.to_string(),
+            word(&app.state),
+            age(time::now().saturating_sub(app.since)),
+            app.reason.clone(),
+        ];
+        (app.name.to_string(), row)
+    })
+}
+
+pub(super) fn config(status: &Status, shown: impl Fn(&ConfigView) -> bool) -> anyhow::Result<List> {
+    list(["NAME", "VALUES"], status.config.iter().filter(|config| shown(config)), |config| {
+        let values: Vec<String> = config.values.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        (config.name.to_string(), vec![config.name.to_string(), values.join(" ")])
+    })
+}
+
+pub(super) fn events(events: &[Event]) -> anyhow::Result<List> {
+    list(["AT", "KIND", "SUBJECT", "MESSAGE", "+HOST"], events.iter(), |event| {
+        let row = vec![
+            time::utc(event.at),
+            event.kind.clone(),
+            event.subject.clone(),
+            event.message.clone(),
+            event.host.to_string(),
+        ];
+        (format!("{} {} {}", event.at, event.kind, event.subject), row)
+    })
+}
+
+fn list<'a, T: Serialize + 'a>(
+    titles: impl IntoIterator<Item = &'static str>,
+    items: impl Iterator<Item = &'a T>,
+    row: impl Fn(&T) -> (String, Vec<String>),
+) -> anyhow::Result<List> {
+    let mut list = List { entries: Vec::new(), table: Table::new(titles) };
+    for item in items {
+        let (name, cells) = row(item);
+        list.entries.push((name, value(item)?));
+        list.table.row(cells);
+    }
+    Ok(list)
+}
+
+/// A state as the word that programs read.
+pub(super) fn word<T: Serialize>(state: &T) -> String {
+    match serde_json::to_value(state) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+/// The name of a host, or its key where it has not said one.
+fn host_name(status: &Status, id: &mesh_lattice::HostId) -> String {
+    let named = status.hosts.iter().find(|host| host.id == *id && !host.name.is_empty());
+    named.map_or_else(|| id.to_string(), |host| host.name.clone())
+}
+
+fn join<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn labels(labels: &Labels) -> String {
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+fn why<'a>(reasons: impl Iterator<Item = &'a str>) -> String {
+    reasons.filter(|reason| !reason.is_empty()).take(1).collect()
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}

@@ -1,0 +1,245 @@
+//! `start actor`: checks the artifact, puts it into the store, and wants it. Hosts check it again before it runs.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use mesh_claims::{
+    Admission, RefusalCode,
+    surface::{self, Surface},
+    verify,
+};
+use mesh_lattice::{
+    Digest, Name,
+    application::{self, Artifact, ConfigPart, Replicas},
+};
+
+use crate::{
+    cli::Global,
+    client::{self, Change, Client},
+    commands::{claims, done, wait},
+    exit::{Exit, Failure},
+    output::Output,
+    time, values,
+};
+
+/// Start an actor, or replace it by another artifact
+#[derive(Debug, clap::Args)]
+pub(crate) struct Actor {
+    /// The artifact: a file, or sha256:DIGEST of one that the lattice has
+    artifact: String,
+    /// Its name in the lattice [default: the one in its claims, or the file's]
+    #[arg(long)]
+    name: Option<Name>,
+    /// On how many hosts it runs [default: 1, or as before]
+    #[arg(long, value_name = "R")]
+    replicas: Option<u32>,
+    /// A value of its configuration; all of them replace what was there
+    #[arg(long, value_name = "K=V", value_parser = values::pair)]
+    config: Vec<(String, String)>,
+    /// What it may use: memory=64MiB, cpu=500ms, time=5s, concurrency=64
+    #[arg(long, value_name = "WHAT=V", value_parser = limit)]
+    limit: Vec<Limit>,
+    /// Wait until it is ready, for 60 s or as long as said
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s", value_parser = time::parse)]
+    wait: Option<Duration>,
+}
+
+/// One limit.
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    Memory(u64),
+    Cpu(u64),
+    Time(u64),
+    Concurrency(u32),
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    let milliseconds =
+        |text: &str| time::parse(text).and_then(|time| u64::try_from(time.as_millis()).map_err(|e| e.to_string()));
+    match text.split_once('=') {
+        Some(("memory", value)) => values::bytes(value).map(Limit::Memory),
+        Some(("cpu", value)) => milliseconds(value).map(Limit::Cpu),
+        Some(("time", value)) => milliseconds(value).map(Limit::Time),
+        Some(("concurrency", value)) => {
+            value.parse().map(Limit::Concurrency).map_err(|_| format!("{value:?} is not a number"))
+        }
+        _ => Err(format!("{text:?} is not a limit: memory=64MiB, cpu=500ms, time=5s or concurrency=64")),
+    }
+}
+
+/// An artifact that may be wanted.
+struct Checked {
+    bytes: Bytes,
+    digest: Digest,
+    name: Option<String>,
+    surface: Surface,
+}
+
+impl Actor {
+    pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
+        // What can be refused without a lattice is refused without one.
+        let local = match self.artifact.parse::<Digest>() {
+            Ok(_) => None,
+            Err(_) => Some(check(self.read()?).with_context(|| self.artifact.clone())?),
+        };
+        let config = values::config(&self.config)?;
+        client::block_on(async {
+            let client = Client::connect(global, out).await?;
+            let started = self.start(&client, local, config, out).await;
+            client.close().await;
+            started
+        })
+    }
+
+    fn read(&self) -> anyhow::Result<Bytes> {
+        if self.artifact.starts_with("oci://") {
+            let failure =
+                Failure::invalid(format!("{}: this version takes files and sha256:DIGEST only", self.artifact));
+            return Err(failure.into());
+        }
+        claims::read(Path::new(&self.artifact)).map(Bytes::from)
+    }
+
+    async fn start(
+        &self,
+        client: &Client,
+        local: Option<Checked>,
+        config: Vec<ConfigPart>,
+        out: &Output,
+    ) -> anyhow::Result<()> {
+        let artifact = match local {
+            Some(checked) => checked,
+            None => {
+                let digest: Digest = self.artifact.parse()?;
+                check(client.download(&digest).await?).with_context(|| self.artifact.clone())?
+            }
+        };
+        let name = self.name(&artifact)?;
+        self.check_trust(client, &artifact).await?;
+        if client.upload(artifact.bytes.clone()).await? {
+            out.detail(&format!("{} is in the lattice's store", artifact.digest));
+        }
+        let (change, app) =
+            client.edit_owner_of(&name, |application| self.want(application, &name, &artifact, &config)).await?;
+        if let Some(limit) = self.wait {
+            wait::for_actor(client, &name, Some(&artifact.digest), limit, out).await?;
+        }
+        done(out, "actor", &name, &app, change)
+    }
+
+    fn name(&self, artifact: &Checked) -> anyhow::Result<Name> {
+        if let Some(name) = &self.name {
+            return Ok(name.clone());
+        }
+        let stem = Path::new(&self.artifact).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let known = artifact.name.iter().chain(&stem).find_map(|name| name.to_lowercase().parse().ok());
+        known.ok_or_else(|| {
+            Failure::invalid("its claims say no name that an actor can have: name it with --name").into()
+        })
+    }
+
+    /// Every host would refuse what its root does not trust; here it can be said at once.
+    async fn check_trust(&self, client: &Client, artifact: &Checked) -> anyhow::Result<()> {
+        let judge = client.judge(&client.signer()?).await?;
+        let Some(trust) = judge.trust() else { return Ok(()) };
+        let verified = verify::component(artifact.bytes.clone(), None, trust, time::now(), Admission::New);
+        let Err(refusal) = verified else { return Ok(()) };
+        let message = format!("{}: {refusal}", self.artifact);
+        let hint = match refusal.code {
+            RefusalCode::UnknownIssuer => {
+                let issuer = verify::read(&artifact.bytes).map(|claims| claims.issuer.to_string()).unwrap_or_default();
+                format!("`meshctl trust add issuer {issuer}` lets it sign what runs here")
+            }
+            RefusalCode::Expired | RefusalCode::NotYetValid => "sign it again: `meshctl claims sign`".to_owned(),
+            _ => String::new(),
+        };
+        Err(Failure::new(Exit::Refused, message).hint(hint).into())
+    }
+
+    fn want(
+        &self,
+        application: &mut application::Application,
+        name: &Name,
+        artifact: &Checked,
+        config: &[ConfigPart],
+    ) -> anyhow::Result<Change> {
+        if application.provider(name).is_some() {
+            return Err(Failure::new(Exit::Failed, format!("{name} is the name of a provider")).into());
+        }
+        let before = application.actor(name).cloned();
+        let mut actor = before.clone().unwrap_or_else(|| empty(name, artifact.digest));
+        if before.as_ref().is_none_or(|before| before.artifact.digest != artifact.digest) {
+            actor.artifact = Artifact { digest: artifact.digest, reference: self.artifact.clone() };
+            actor.imports = artifact.surface.linked_imports();
+            actor.exports = artifact.surface.exports.clone();
+        }
+        if let Some(replicas) = self.replicas {
+            actor.replicas = Replicas::Count(replicas);
+        }
+        if !config.is_empty() {
+            actor.config = config.to_vec();
+        }
+        for limit in &self.limit {
+            match limit {
+                Limit::Memory(bytes) => actor.limits.memory_bytes = *bytes,
+                Limit::Cpu(milliseconds) => actor.limits.cpu_ms = *milliseconds,
+                Limit::Time(milliseconds) => actor.limits.time_ms = *milliseconds,
+                Limit::Concurrency(count) => actor.concurrency = *count,
+            }
+        }
+        if before.as_ref() == Some(&actor) {
+            return Ok(Change::Unchanged);
+        }
+        application.actors.retain(|other| other.name != *name);
+        application.actors.push(actor);
+        Ok(if before.is_some() { Change::Updated } else { Change::Created })
+    }
+}
+
+fn empty(name: &Name, digest: Digest) -> application::Actor {
+    application::Actor {
+        name: name.clone(),
+        artifact: Artifact { digest, reference: String::new() },
+        replicas: Replicas::default(),
+        concurrency: application::DEFAULT_CONCURRENCY,
+        limits: application::Limits::default(),
+        placement: Vec::new(),
+        config: Vec::new(),
+        imports: Vec::new(),
+        exports: Vec::new(),
+    }
+}
+
+/// Structure, signature, and that every import can be served by somebody.
+fn check(bytes: Bytes) -> anyhow::Result<Checked> {
+    let surface = surface::read(&bytes)?;
+    let unservable = surface.unservable();
+    if !unservable.is_empty() {
+        let message = format!("it imports what no host can ever serve: {}", unservable.join(", "));
+        return Err(Failure::invalid(message).into());
+    }
+    let claims = verify::read(&bytes).map_err(|refusal| {
+        let hint = if refusal.code == RefusalCode::Unsigned { "sign it: `meshctl claims sign`" } else { "" };
+        let exit = if refusal.code == RefusalCode::Malformed { Exit::Invalid } else { Exit::Refused };
+        Failure::new(exit, refusal.to_string()).hint(hint)
+    })?;
+    let digest = Digest::of(&bytes);
+    Ok(Checked { digest, name: claims.name, surface, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_strictly() {
+        assert!(matches!(limit("memory=64MiB"), Ok(Limit::Memory(67_108_864))));
+        assert!(matches!(limit("cpu=500ms"), Ok(Limit::Cpu(500))));
+        assert!(matches!(limit("time=2s"), Ok(Limit::Time(2_000))));
+        assert!(matches!(limit("concurrency=8"), Ok(Limit::Concurrency(8))));
+        for bad in ["memory", "memory=x", "cpu=5", "disk=1", "concurrency=-1"] {
+            assert!(limit(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `start provider`: wants one of the providers that hosts have built in.
+
+use std::time::Duration;
+
+use mesh_lattice::{
+    InterfacePattern, Name,
+    application::{self, ConfigPart, Replicas},
+};
+
+use crate::{
+    cli::Global,
+    client::{self, Change, Client},
+    commands::{done, wait},
+    exit::{Exit, Failure},
+    output::Output,
+    time, values,
+};
+
+/// Start a provider, or change it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Provider {
+    /// Which one: http-server, keyvalue-redb, keyvalue-nats ...
+    #[arg(value_name = "USE")]
+    kind: Name,
+    /// Its name in the lattice
+    #[arg(long)]
+    name: Name,
+    /// A value of its configuration; all of them replace what was there
+    #[arg(long, value_name = "K=V", value_parser = values::pair)]
+    config: Vec<(String, String)>,
+    /// One on each eligible host
+    #[arg(long, conflicts_with = "replicas")]
+    everywhere: bool,
+    /// On how many hosts it runs [default: on those that run an actor linked to it]
+    #[arg(long, value_name = "R")]
+    replicas: Option<u32>,
+    /// Start it although a provider of another kind has the name, or its local data stays behind
+    #[arg(long)]
+    force: bool,
+    /// Wait until it runs, for 60 s or as long as said
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s", value_parser = time::parse)]
+    wait: Option<Duration>,
+}
+
+/// What is known of the providers that hosts have built in: what each serves, and whether its data lives on its host.
+const BUILT_IN: [(&str, &[&str], bool); 4] = [
+    ("http-server", &[], false),
+    ("keyvalue-redb", &["wasi:keyvalue"], true),
+    ("keyvalue-nats", &["wasi:keyvalue"], false),
+    ("echo", &["mesh:echo"], false),
+];
+
+impl Provider {
+    pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
+        let config = values::config(&self.config)?;
+        client::block_on(async {
+            let client = Client::connect(global, out).await?;
+            let started = self.start(&client, config, out).await;
+            client.close().await;
+            started
+        })
+    }
+
+    async fn start(&self, client: &Client, config: Vec<ConfigPart>, out: &Output) -> anyhow::Result<()> {
+        let (change, app) = client.edit_owner_of(&self.name, |application| self.want(application, &config)).await?;
+        if let Some(limit) = self.wait {
+            wait::for_provider(client, &self.name, limit, out).await?;
+        }
+        done(out, "provider", &self.name, &app, change)
+    }
+
+    fn want(&self, application: &mut application::Application, config: &[ConfigPart]) -> anyhow::Result<Change> {
+        let name = &self.name;
+        if application.actor(name).is_some() {
+            return Err(Failure::new(Exit::Failed, format!("{name} is the name of an actor")).into());
+        }
+        let before = application.provider(name).cloned();
+        if let Some(before) = before.as_ref().filter(|before| before.kind != self.kind && !self.force) {
+            let message = format!("{name} is a {} already, not a {}", before.kind, self.kind);
+            return Err(Failure::new(Exit::Failed, message).hint("stop it first, or say --force").into());
+        }
+        let known = BUILT_IN.iter().find(|(kind, ..)| *kind == self.kind.as_str());
+        let serves = known.map_or(&[][..], |(_, serves, _)| serves);
+        let interfaces = serves.iter().map(|pattern| pattern.parse()).collect::<Result<Vec<InterfacePattern>, _>>()?;
+        let local_state = known.is_some_and(|(_, _, local)| *local);
+        let mut provider = match &before {
+            Some(before) if before.kind == self.kind => before.clone(),
+            _ => application::Provider {
+                name: name.clone(),
+                kind: self.kind.clone(),
+                replicas: None,
+                placement: Vec::new(),
+                config: Vec::new(),
+                local_state,
+                interfaces,
+            },
+        };
+        if self.everywhere {
+            provider.replicas = Some(Replicas::Everywhere);
+        } else if let Some(count) = self.replicas {
+            provider.replicas = Some(Replicas::Count(count));
+        }
+        if !config.is_empty() {
+            provider.config = config.to_vec();
+        }
+        if before.as_ref() == Some(&provider) {
+            return Ok(Change::Unchanged);
+        }
+        application.providers.retain(|other| other.name != *name);
+        application.providers.push(provider);
+        Ok(if before.is_some() { Change::Updated } else { Change::Created })
+    }
+}
