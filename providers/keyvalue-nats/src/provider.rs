@@ -1,0 +1,212 @@
+//! The provider: its links, and which connection each of them uses.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, Weak},
+};
+
+use futures::future::{BoxFuture, join_all};
+use mesh_lattice::{CallError, Code, Deadline, InterfacePattern, Invocation, Name, Reply, Serve, application::Values};
+use mesh_provider::{
+    ConfigError, Context, End, Factory, LinkError, LinkId, Links, NatsDefault, Provider, ProviderLink, StartError,
+    keyvalue,
+};
+use tokio::sync::{Mutex, OnceCell, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    connection::Connection,
+    counter::Counters,
+    settings::{LinkSettings, ServerSettings},
+    store::NatsStore,
+};
+
+/// What `use` in a manifest says.
+pub const KIND: &str = "keyvalue-nats";
+
+/// Starts providers of key-value in NATS.
+#[derive(Debug, Clone)]
+pub struct KeyvalueNatsFactory {
+    kind: Name,
+    package: InterfacePattern,
+}
+
+impl KeyvalueNatsFactory {
+    /// The one that there is.
+    ///
+    /// # Errors
+    ///
+    /// Never: the names are this crate's own.
+    pub fn new() -> Result<Self, ConfigError> {
+        Ok(Self {
+            kind: KIND.parse().map_err(|_| ConfigError::invalid("use", "a name"))?,
+            package: "wasi:keyvalue".parse().map_err(|_| ConfigError::invalid("interfaces", "a package"))?,
+        })
+    }
+}
+
+impl Factory for KeyvalueNatsFactory {
+    fn kind(&self) -> Name {
+        self.kind.clone()
+    }
+
+    fn interfaces(&self) -> Vec<InterfacePattern> {
+        vec![self.package.clone()]
+    }
+
+    fn local_state(&self) -> bool {
+        false
+    }
+
+    fn start(&self, context: Context) -> BoxFuture<'_, Result<Arc<dyn Provider>, StartError>> {
+        let start = || {
+            // Operators have no link: they get what the provider itself was told.
+            let own = LinkSettings::read(
+                context.name.as_str(),
+                &Values::new(),
+                &context.config,
+                context.default_nats.as_ref(),
+            )?;
+            let (stop, _) = watch::channel(false);
+            Ok(Arc::new(KeyvalueNats {
+                links: Links::with_operators(Linked { settings: own, store: OnceCell::new() }),
+                config: context.config,
+                default: context.default_nats,
+                data_dir: context.data_dir,
+                connections: Mutex::default(),
+                calls: TaskTracker::new(),
+                stop,
+            }) as Arc<dyn Provider>)
+        };
+        Box::pin(std::future::ready(start()))
+    }
+}
+
+struct KeyvalueNats {
+    links: Links<Linked>,
+    config: Values,
+    default: Option<NatsDefault>,
+    data_dir: PathBuf,
+    /// A connection lives as long as a link uses it.
+    connections: Mutex<HashMap<ServerSettings, Weak<Shared>>>,
+    calls: TaskTracker,
+    stop: watch::Sender<bool>,
+}
+
+/// A connection, and the counters that are being added to over it.
+struct Shared {
+    connection: Arc<Connection>,
+    counters: Arc<Counters>,
+}
+
+/// A link, and its store once it was needed.
+struct Linked {
+    settings: LinkSettings,
+    store: OnceCell<(NatsStore, Arc<Shared>)>,
+}
+
+impl KeyvalueNats {
+    async fn store<'a>(&self, linked: &'a Linked) -> io::Result<&'a NatsStore> {
+        let made = linked.store.get_or_try_init(|| async {
+            let shared = self.connect(&linked.settings.server).await?;
+            let store = NatsStore {
+                connection: Arc::clone(&shared.connection),
+                counters: Arc::clone(&shared.counters),
+                settings: linked.settings.clone(),
+            };
+            Ok::<_, io::Error>((store, shared))
+        });
+        Ok(&made.await?.0)
+    }
+
+    async fn connect(&self, server: &ServerSettings) -> io::Result<Arc<Shared>> {
+        let mut connections = self.connections.lock().await;
+        connections.retain(|_, shared| shared.strong_count() > 0);
+        if let Some(shared) = connections.get(server).and_then(Weak::upgrade) {
+            return Ok(shared);
+        }
+        let connection = Connection::open(server, &self.data_dir).await?;
+        let shared = Arc::new(Shared { connection, counters: Arc::default() });
+        connections.insert(server.clone(), Arc::downgrade(&shared));
+        Ok(shared)
+    }
+
+    async fn call(&self, invocation: Invocation) -> Result<Reply, CallError> {
+        let linked = self.links.find(&invocation.caller, &invocation.link, &invocation.interface)?;
+        let _running = self.calls.token();
+        if *self.stop.borrow() {
+            return Err(CallError::new(Code::Unavailable, "the provider is stopping"));
+        }
+        let store = self.store(&linked).await.map_err(|error| {
+            CallError::new(Code::Backend, format!("NATS at {}: {error}", linked.settings.server.url))
+        })?;
+        keyvalue::serve(store, &linked.settings.bucket, invocation).await
+    }
+
+    async fn put(&self, link: ProviderLink) -> Result<(), LinkError> {
+        if link.end != End::Target {
+            return Err(LinkError::Unsupported("key-value calls nobody".into()));
+        }
+        if *self.stop.borrow() {
+            return Err(LinkError::Stopping);
+        }
+        let of = format!("a link of {}", link.peer);
+        let settings = LinkSettings::read(&of, &link.config, &self.config, self.default.as_ref())?;
+        let linked = Linked { settings, store: OnceCell::new() };
+        // Connecting begins now, in the background: the first call then finds it done.
+        let server = format!("{}: the connection cannot be prepared", linked.settings.server.url);
+        self.store(&linked).await.map_err(|source| LinkError::Io { what: server, source })?;
+        self.links.put(link.id(), linked);
+        Ok(())
+    }
+
+    async fn shared(&self) -> Vec<Arc<Shared>> {
+        self.connections.lock().await.values().filter_map(Weak::upgrade).collect()
+    }
+
+    async fn close(&self, deadline: Deadline) {
+        self.stop.send_replace(true);
+        self.calls.close();
+        let shared = self.shared().await;
+        let ended = async {
+            self.calls.wait().await;
+            join_all(shared.iter().map(|shared| shared.counters.ended())).await;
+        };
+        if tokio::time::timeout(deadline.remaining(), ended).await.is_err() {
+            tracing::warn!("key-value operations that did not end in time are given up");
+        }
+        join_all(shared.iter().map(|shared| shared.connection.close(deadline))).await;
+    }
+}
+
+impl Serve for KeyvalueNats {
+    fn serve(&self, invocation: Invocation) -> BoxFuture<'_, Result<Reply, CallError>> {
+        Box::pin(self.call(invocation))
+    }
+}
+
+impl Provider for KeyvalueNats {
+    fn put_link(&self, link: ProviderLink) -> BoxFuture<'_, Result<(), LinkError>> {
+        Box::pin(self.put(link))
+    }
+
+    fn delete_link(&self, link: &LinkId) -> BoxFuture<'_, ()> {
+        self.links.delete(link);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            match self.shared().await.iter().find(|shared| !shared.connection.is_connected()) {
+                Some(shared) => Err(format!("not connected to NATS at {}", shared.connection.url())),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn drain(&self, deadline: Deadline) -> BoxFuture<'_, ()> {
+        Box::pin(self.close(deadline))
+    }
+}
