@@ -41,9 +41,12 @@ impl Process {
         let hold = std::env::current_exe().context("the path of meshctl itself is not known")?;
         let mut command = Command::new(hold);
         command.arg("hold").arg("--parent").arg(std::process::id().to_string());
-        if life == Life::OnItsOwn {
-            command.arg("--alone");
-        }
+        match life {
+            // A session of its own is made by who leads no group yet.
+            Life::OnItsOwn => command.arg("--alone"),
+            // Of a group of its own: a Ctrl-C is for us, who stop the hosts before the server.
+            Life::WithUs => command.process_group(0),
+        };
         command.arg("--").arg(program).args(arguments);
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         // What is said to meshctl in the environment is not meant for what it starts, except where it says how to look.
@@ -54,8 +57,6 @@ impl Process {
         for name in ours {
             command.env_remove(name);
         }
-        // Of a group of its own: a Ctrl-C is for us, who stop the hosts before the server.
-        command.process_group(0);
         let child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
         let pid = i32::try_from(child.id()).context("the system gave an impossible process id")?;
         Self::of(pid).with_context(|| format!("{} ended at once: see {}", program.display(), log.display()))
