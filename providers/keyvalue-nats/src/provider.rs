@@ -142,7 +142,7 @@ impl KeyvalueNats {
         let store = self.store(&linked).await.map_err(|error| {
             CallError::new(Code::Backend, format!("NATS at {}: {error}", linked.settings.server.url))
         })?;
-        keyvalue::serve(store, &linked.settings.bucket, invocation).await
+        keyvalue::serve(store, keyvalue::Own { bucket: &linked.settings.bucket, alias: None }, invocation).await
     }
 
     async fn put(&self, link: ProviderLink) -> Result<(), LinkError> {

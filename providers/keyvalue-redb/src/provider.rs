@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use mesh_lattice::{CallError, Code, Deadline, InterfacePattern, Invocation, LinkName, Name, Reply, Serve};
+use mesh_lattice::{CallError, Code, Deadline, InterfacePattern, Invocation, Name, Reply, Serve};
 use mesh_provider::{
     ConfigError, Context, End, Factory, LinkError, LinkId, Links, Provider, ProviderLink, Settings, StartError,
     keyvalue,
@@ -110,14 +110,13 @@ impl KeyvalueRedb {
         })
     }
 
-    async fn call(&self, mut invocation: Invocation) -> Result<Reply, CallError> {
+    async fn call(&self, invocation: Invocation) -> Result<Reply, CallError> {
         let bucket = self.links.find(&invocation.caller, &invocation.link, &invocation.interface)?;
         let _running = Running::new(self);
         let store = self.store.read().clone();
         let store = store.ok_or_else(|| CallError::new(Code::Unavailable, "the provider is stopping"))?;
-        // Guests call the bucket of their link `default`, whatever the link is called.
-        invocation.link = LinkName::default();
-        keyvalue::serve(&*store, &bucket.0, invocation).await
+        let own = keyvalue::Own { bucket: &bucket.0, alias: Some(DEFAULT_BUCKET) };
+        keyvalue::serve(&*store, own, invocation).await
     }
 
     async fn close(&self, deadline: Deadline) {

@@ -130,18 +130,30 @@ pub fn add(current: Option<&[u8]>, delta: u64) -> Result<u64, StoreError> {
     number.checked_add(delta).ok_or_else(passed)
 }
 
-/// The bucket that a guest means: `""` and the link's own name are the bucket that the link was given.
-#[must_use]
-pub fn bucket<'a>(identifier: &'a str, link: &LinkName, own: &'a str) -> &'a str {
-    if identifier.is_empty() || identifier == link.as_str() { own } else { identifier }
+/// The bucket that a link was given, and what guests may call it beside `""` and the link's own name.
+#[derive(Debug, Clone, Copy)]
+pub struct Own<'a> {
+    /// The bucket.
+    pub bucket: &'a str,
+    /// Another name for it.
+    pub alias: Option<&'a str>,
 }
 
-/// Serves one invocation of `wasi:keyvalue` from `store`. `own` is the bucket that the link was given.
+impl<'a> Own<'a> {
+    /// The bucket that a guest means.
+    #[must_use]
+    pub fn meant(self, identifier: &'a str, link: &LinkName) -> &'a str {
+        let own = identifier.is_empty() || identifier == link.as_str() || self.alias == Some(identifier);
+        if own { self.bucket } else { identifier }
+    }
+}
+
+/// Serves one invocation of `wasi:keyvalue` from `store`. `own` is what the link was given.
 ///
 /// # Errors
 ///
 /// `unknown_operation`, `bad_params`, `too_large`, `deadline_exceeded`, and what the store fails with.
-pub async fn serve<S: Store>(store: &S, own: &str, invocation: Invocation) -> Result<Reply, CallError> {
+pub async fn serve<S: Store>(store: &S, own: Own<'_>, invocation: Invocation) -> Result<Reply, CallError> {
     let Params::Wire(params) = &invocation.params else {
         return Err(CallError::new(Code::BadParams, "key-value takes no HTTP request"));
     };
@@ -159,7 +171,7 @@ pub async fn serve<S: Store>(store: &S, own: &str, invocation: Invocation) -> Re
 
 struct Call<'a, S> {
     store: &'a S,
-    own: &'a str,
+    own: Own<'a>,
     link: &'a LinkName,
     deadline: Deadline,
 }
@@ -183,7 +195,7 @@ impl<S: Store> Call<'_, S> {
 
     fn scope<'a>(&'a self, handle: &'a [u8]) -> Result<Scope<'a>, CallError> {
         let identifier = std::str::from_utf8(handle).map_err(|_| bad("the bucket is not one that was opened here"))?;
-        Ok(Scope { bucket: bucket(identifier, self.link, self.own), deadline: self.deadline })
+        Ok(Scope { bucket: self.own.meant(identifier, self.link), deadline: self.deadline })
     }
 
     async fn open(&self, params: &[u8]) -> Result<Bytes, CallError> {
@@ -300,8 +312,10 @@ mod tests {
     #[test]
     fn the_empty_identifier_and_the_links_name_mean_the_links_bucket() {
         let link: LinkName = "cache".parse().unwrap();
+        let own = Own { bucket: "own", alias: None };
         for (identifier, meant) in [("", "own"), ("cache", "own"), ("default", "default"), ("b", "b")] {
-            assert_eq!(bucket(identifier, &link, "own"), meant);
+            assert_eq!(own.meant(identifier, &link), meant);
         }
+        assert_eq!(Own { alias: Some("default"), ..own }.meant("default", &link), "own");
     }
 }

@@ -7,7 +7,7 @@
 //! | [`links`] | which caller has a link to this provider, and with which settings |
 //! | [`keyvalue`] | `wasi:keyvalue` from bytes to a backend and back, the same for every backend |
 //! | [`jitter`] | random waits, so that many who failed together do not come back together |
-//! | [`conformance`] | the suites (feature `conformance`) |
+//! | `conformance` | the suites (feature `conformance`) |
 //!
 //! A provider is native code that serves an interface, or that turns what happens outside (an HTTP request) into
 //! calls. A host starts it through its [`Factory`], tells it its links, and calls it through
