@@ -103,9 +103,10 @@ where
             stream.set_nodelay(true).unwrap();
             let service = service_fn(service.clone());
             tokio::spawn(async move {
-                let connection = http1::Builder::new().timer(TokioTimer::new()).keep_alive(true);
+                let mut http = http1::Builder::new();
+                http.timer(TokioTimer::new()).keep_alive(true);
                 // A load generator hangs up as it likes.
-                drop(connection.clone().serve_connection(TokioIo::new(stream), service).await);
+                drop(http.serve_connection(TokioIo::new(stream), service).await);
             });
         }
     });

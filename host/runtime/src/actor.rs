@@ -23,7 +23,7 @@ use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
-use wasmtime::component::Component;
+use wasmtime::component::{Component, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::{
@@ -112,13 +112,14 @@ pub struct ActorStats {
 /// An actor that serves.
 pub struct Actor {
     shared: Arc<Shared>,
-    http: Option<ProxyPre<State>>,
     imports: Vec<Interface>,
     exports: Vec<Interface>,
 }
 
 /// What all instances of an actor have in common.
 pub(crate) struct Shared {
+    /// Its code, where it serves HTTP.
+    pub(crate) http: Option<ProxyPre<State>>,
     pub(crate) caller: Caller,
     pub(crate) default_link: LinkName,
     pub(crate) config: Values,
@@ -145,13 +146,21 @@ pub(crate) struct Ticket {
 }
 
 impl Shared {
-    fn new(engine: &Engine, config: ActorConfig, calls: Arc<dyn Serve>, surface: &Surface) -> Result<Self, ActorError> {
+    fn new(
+        engine: &Engine,
+        pre: InstancePre<State>,
+        config: ActorConfig,
+        calls: Arc<dyn Serve>,
+        surface: &Surface,
+    ) -> Result<Self, ActorError> {
+        let serves_http = surface.exports.iter().any(|export| is_http(export, &["incoming-handler"]));
         let spelled = |name: &&Interface| name.package() == "wasi:http" && name.interface() == "outgoing-handler";
         let outgoing = match surface.imports.iter().find(spelled) {
             Some(interface) => interface.clone(),
             None => "wasi:http/outgoing-handler@0.2.0".parse()?,
         };
         Ok(Self {
+            http: serves_http.then(|| ProxyPre::new(pre)).transpose()?,
             caller: Caller::Named(config.name.clone()),
             default_link: LinkName::default(),
             config: config.config,
@@ -186,10 +195,8 @@ impl Actor {
             return Err(ActorError::Unservable { imports: surface.unservable });
         }
         let pre = engine.linker_for(component, &surface)?.instantiate_pre(component)?;
-        let serves_http = surface.exports.iter().any(|export| is_http(export, &["incoming-handler"]));
         Ok(Self {
-            http: serves_http.then(|| ProxyPre::new(pre)).transpose()?,
-            shared: Arc::new(Shared::new(engine, config, calls, &surface)?),
+            shared: Arc::new(Shared::new(engine, pre, config, calls, &surface)?),
             imports: surface.imports,
             exports: surface.exports,
         })
@@ -229,9 +236,9 @@ impl Actor {
     }
 
     async fn call(&self, invocation: Invocation) -> Result<Reply, CallError> {
-        let Some(pre) = &self.http else {
+        if self.shared.http.is_none() {
             return Err(CallError::new(Code::UnknownOperation, "the actor exports nothing that can be called"));
-        };
+        }
         if !is_http(&invocation.interface, &["incoming-handler", "outgoing-handler"])
             || invocation.operation.as_ref() != HANDLE
         {
@@ -246,7 +253,7 @@ impl Actor {
         let slot = self.shared.admission.enter(deadline).await?;
         let (parts, wire) = Incoming::head(invocation.params)?;
         let request = Incoming { parts, body: invocation.body, deadline, trace: invocation.trace, wire };
-        http::serve(&self.shared, pre, request, Ticket { _slot: slot, _tracked: tracked }).await
+        http::serve(&self.shared, request, Ticket { _slot: slot, _tracked: tracked }).await
     }
 }
 

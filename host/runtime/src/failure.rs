@@ -9,8 +9,9 @@ use wasmtime_wasi::I32Exit;
 #[error("nothing serves {0} to this actor")]
 pub(crate) struct NotServed(pub(crate) String);
 
-/// wasmtime reports these limits in words only: handles, bytes of one host call, bytes of headers.
-const REFUSED: [&str; 3] = ["limit exceeded", "fuel allocated for hostcalls", "size of fields exceeds limit"];
+/// wasmtime reports these limits in words only: handles and instances; headers and random bytes; what one host call
+/// copies.
+const REFUSED: [&str; 3] = ["limit exceeded", "exceeds limit", "fuel allocated for hostcalls"];
 
 /// The code and the sentence for an error that ended a guest; `refused` says whether a limit said no before.
 pub(crate) fn of(error: &wasmtime::Error, refused: bool) -> CallError {

@@ -22,10 +22,7 @@ use tokio::sync::oneshot;
 use wasmtime_wasi_http::{
     WasiHttpView as _,
     p2::{
-        bindings::{
-            ProxyPre,
-            http::types::{ErrorCode, Scheme},
-        },
+        bindings::http::types::{ErrorCode, Scheme},
         body::HyperOutgoingBody,
     },
 };
@@ -70,17 +67,12 @@ impl Incoming {
 }
 
 /// Serves one request with a fresh instance. The ticket is held for as long as the instance lives.
-pub(crate) async fn serve(
-    shared: &Arc<Shared>,
-    pre: &ProxyPre<State>,
-    request: Incoming,
-    ticket: Ticket,
-) -> Result<Reply, CallError> {
+pub(crate) async fn serve(shared: &Arc<Shared>, request: Incoming, ticket: Ticket) -> Result<Reply, CallError> {
     let meter = Arc::new(Meter::new(shared.limits.cpu(), Arc::clone(shared.engine.lane())));
     let (deadline, wire) = (request.deadline, request.wire);
     let outbound = Outbound::new(Arc::clone(shared), Arc::clone(&meter), deadline, request.trace);
     let (answer, mut head) = oneshot::channel();
-    let guest = run(pre.clone(), outbound, (request.parts, request.body), answer);
+    let guest = run(outbound, (request.parts, request.body), answer);
     let mut guest = Metered::new(Arc::clone(&meter), guest);
     // Registered with the timer only where the guest does not finish in its first poll.
     let mut late = pin!(tokio::time::sleep(deadline.remaining()));
@@ -111,13 +103,13 @@ fn no_answer(message: &str) -> CallError {
 
 /// The guest, from nothing to its end.
 async fn run(
-    pre: ProxyPre<State>,
     outbound: Outbound,
     (parts, body): (http::request::Parts, Option<Body>),
     answer: oneshot::Sender<Head>,
 ) -> Result<(), CallError> {
     let shared = Arc::clone(&outbound.shared);
     let meter = Arc::clone(&outbound.meter);
+    let pre = shared.http.as_ref().ok_or_else(|| no_answer("the actor does not serve HTTP"))?;
     let usage = Usage::new(Arc::clone(shared.engine.budget()), shared.limits.memory_bytes);
     let mut store = State::new(outbound, usage).into_store(pre.engine());
     let result = async {

@@ -42,6 +42,8 @@
 //! }
 //! ```
 
+#![deny(missing_docs)]
+
 pub mod actor;
 mod admission;
 mod compile;

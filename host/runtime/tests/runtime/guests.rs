@@ -1,7 +1,6 @@
 //! Guests, signed by an issuer that is trusted here, and engines to run them.
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, OnceLock},
@@ -26,12 +25,13 @@ use mesh_runtime::{Actor, ActorConfig, Engine, EngineConfig};
 use crate::peer::Peer;
 
 /// Every guest has a test: this list is checked against the programs that there are.
-const GUESTS: [&str; 19] = [
+const GUESTS: [&str; 20] = [
     "custom",
     "echo",
     "endless",
     "exit",
     "fields",
+    "flood",
     "handles",
     "hello",
     "hog",
@@ -72,6 +72,8 @@ fn built() -> &'static Path {
 
 #[test]
 fn every_guest_is_one_that_a_test_uses() {
+    use std::collections::BTreeSet;
+
     let name = |entry: std::io::Result<std::fs::DirEntry>| {
         entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()
     };

@@ -9,7 +9,7 @@ use mesh_lattice::{Code, Deadline, Serve, application::Limits};
 use mesh_runtime::{Actor, ActorConfig, Engine};
 
 use crate::{
-    guests::{all, config, engine, eventually, get, guest, text},
+    guests::{all, component, config, engine, eventually, get, guest, text},
     peer::Peer,
 };
 
@@ -65,6 +65,79 @@ async fn a_guest_that_does_not_answer_is_told_apart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_fills_headers_without_end_is_stopped() {
     fails("fields", "/", Code::MemoryLimit).await;
+}
+
+/// A handler whose code is this core module, with more of the component behind it.
+fn handler(module: &str, more: &str) -> String {
+    format!(
+        r#"(component
+            (import "wasi:http/types@0.2.0" (instance $types
+                (export "incoming-request" (type (sub resource)))
+                (export "response-outparam" (type (sub resource)))))
+            (alias export $types "incoming-request" (type $request))
+            (alias export $types "response-outparam" (type $outparam))
+            (core module $module {module})
+            (core instance $instance (instantiate $module))
+            {more}
+            (func $handle (param "request" (own $request)) (param "response-out" (own $outparam))
+                (canon lift (core func $instance "handle")))
+            (instance $handler (export "handle" (func $handle)))
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#
+    )
+}
+
+const IDLE: &str = r#"(func (export "handle") (param i32 i32))"#;
+
+/// What no Rust program does: tables, instances and memories beyond what one component may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_instances_and_memories_are_bounded() {
+    let grows = r#"(table $table 1 funcref)
+        (func (export "handle") (param i32 i32)
+            (loop $again
+                (br_if $again (i32.ne (i32.const -1) (table.grow $table (ref.null func) (i32.const 1000))))
+                unreachable))"#;
+    let large_table = format!("(table 200000 funcref) {IDLE}");
+    let large_memory = format!("(memory 400) {IDLE}");
+    let instances = "(core instance (instantiate $module))".repeat(120);
+    for pooling in [true, false] {
+        let engine = engine(pooling);
+        for (what, text) in [
+            ("a table that grows", handler(grows, "")),
+            ("a memory of 25 MiB", handler(&large_memory, "")),
+            ("120 instances", handler(IDLE, &instances)),
+        ] {
+            let config = ActorConfig { limits: LIMITS, ..config("limited") };
+            let actor = engine.actor(&component(&text), config, Peer::nobody()).await.unwrap();
+            let error = actor.serve(get("/")).await.unwrap_err();
+            assert_eq!(error.code, Code::MemoryLimit, "{what}, pooling {pooling}: {error}");
+        }
+        // The pool has no slot for such a table and says so when the actor starts; without it the first call does.
+        let config = ActorConfig { limits: LIMITS, ..config("limited") };
+        match engine.actor(&component(&handler(&large_table, "")), config, Peer::nobody()).await {
+            Ok(actor) => assert_eq!(actor.serve(get("/")).await.unwrap_err().code, Code::MemoryLimit),
+            Err(error) => assert!(error.to_string().contains("table"), "{error}"),
+        }
+        let empty = handler(IDLE, "");
+        let actor = engine.actor(&component(&empty), crate::guests::config("idle"), Peer::nobody()).await.unwrap();
+        assert_eq!(actor.serve(get("/")).await.unwrap_err().code, Code::NoAnswer, "the text itself is sound");
+        assert_eq!(engine.memory_in_use(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_host_call_copies_or_makes_is_bounded() {
+    let engine = engine(true);
+    let actor = engine.actor(&guest("flood"), config("flood"), Peer::nobody()).await.unwrap();
+    let error = actor.serve(get("/header")).await.unwrap_err();
+    assert_eq!(error.code, Code::MemoryLimit, "{error}");
+    let error = actor.serve(get("/random")).await.unwrap_err();
+    assert_eq!(error.code, Code::MemoryLimit, "{error}");
+    // Its head may be out by then.
+    let error = match actor.serve(get("/body")).await {
+        Ok(reply) => all(reply.body).await.expect_err("a cut body that looks whole"),
+        Err(error) => error,
+    };
+    assert_eq!(error.code, Code::MemoryLimit, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
