@@ -5,9 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:?the Makefile sets it} guests=${MESH_GUESTS_TARGET_DIR:?the Makefile sets it}
 
-if [ ! -x "$target/debug/meshctl" ]; then
+if [ ! -x "$target/debug/meshd" ] || [ ! -x "$target/debug/meshctl" ]; then
     echo "demo: the first build takes some minutes" >&2
 fi
-cargo build --quiet --locked -p meshctl >&2
+cargo build --quiet --locked -p meshctl -p mesh-host --bins >&2
 cargo build --quiet --locked --release --manifest-path examples/Cargo.toml --target wasm32-wasip2 \
     --target-dir "$guests" -p counter >&2
