@@ -179,6 +179,32 @@ async fn compare(
     Ok(())
 }
 
+/// Ten thousand of one side: what a profiler looks at.
+async fn one_side(
+    remote: &Remote,
+    id: &HostId,
+    bare: &async_nats::Client,
+    (size, in_flight): (usize, usize),
+    side: &str,
+) -> Result<(), Failure> {
+    let params = Bytes::from(vec![7; size]);
+    let mesh = || async {
+        remote.call(id, invocation(&params)?).await?;
+        Ok(())
+    };
+    let direct = || async {
+        bare.request("bare.echo", params.clone()).await?;
+        Ok(())
+    };
+    let count = 50_000;
+    let took = match side {
+        "call" => run(count, in_flight, mesh).await?,
+        _ => run(count, in_flight, direct).await?,
+    };
+    println!("{:.1} µs each", took.as_secs_f64() * 1e6 / f64::from(count as u32));
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let (_server, url) = start_server()?;
@@ -189,6 +215,11 @@ async fn main() -> Result<(), Failure> {
     let bare = async_nats::connect(&url).await?;
     while bare.request("bare.echo", "".into()).await.is_err() {
         tokio::task::yield_now().await;
+    }
+    // `-- <size> <in flight> call|request` runs one side alone, for a profiler.
+    let picked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if let [size, in_flight, side] = picked.as_slice() {
+        return one_side(&remote, &id, &bare, (size.parse()?, in_flight.parse()?), side).await;
     }
     for size in [64, 256, 4_096, 65_536] {
         for in_flight in [1, 64] {

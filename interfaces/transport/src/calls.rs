@@ -39,7 +39,7 @@ use mesh_lattice::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
 };
 use tokio_util::task::TaskTracker;
 
@@ -56,9 +56,17 @@ use served::Incoming;
 use sessions::Sessions;
 use table::Table;
 
-/// Frames that the reader itself has to send wait here; when it is full they are dropped, and said again or timed
-/// out by whoever misses them.
-const OUTBOX: usize = 4_096;
+/// What is to be sent waits here. Calls and streams wait for room; what the reader itself has to say is dropped where
+/// there is none, and said again or timed out by whoever misses it.
+const OUTBOX: usize = 1_024;
+
+/// What goes through the outbox.
+enum Post {
+    /// A message to be published.
+    Message { subject: Subject, reply: Option<Subject>, payload: Bytes },
+    /// Answered once all before it was published.
+    Barrier(oneshot::Sender<()>),
+}
 
 /// Says which hosts belong to the lattice.
 pub trait PeerPolicy: Send + Sync {
@@ -183,7 +191,7 @@ struct Node {
     outgoing: Table<Arc<Outgoing>>,
     incoming: Table<Arc<Incoming>>,
     budget: Arc<Budget>,
-    outbox: mpsc::Sender<(Subject, Bytes)>,
+    outbox: mpsc::Sender<Post>,
     draining: watch::Sender<bool>,
     counters: Counters,
 }
@@ -234,22 +242,31 @@ impl Node {
         if !self.connections.data_up() {
             return Err(disconnected());
         }
-        let sealed = session.seal(Class::Io, frame, body).ok_or_else(unsealed)?;
-        self.client.publish(session.io_subject(id), sealed).await.map_err(|error| {
-            let code = match error.kind() {
-                async_nats::client::PublishErrorKind::MaxPayloadExceeded => Code::TooLarge,
-                _ => Code::Lost,
-            };
-            CallError::new(code, error.to_string())
-        })
+        let payload = session.seal(Class::Io, frame, body).ok_or_else(unsealed)?;
+        if payload.len() > session.max_frame {
+            return Err(CallError::new(Code::TooLarge, "a frame is larger than the other host takes"));
+        }
+        let message = Post::Message { subject: session.io_subject(id).into(), reply: None, payload };
+        self.outbox.send(message).await.map_err(|_| disconnected())
     }
 
     /// Sends what belongs to the call `id` without ever waiting: drops it where the outbox is full.
     fn send_now(&self, session: &Session, id: CallId, frame: &Frame) {
         let sealed = session.seal(Class::Io, frame, 256);
-        let sent = sealed.is_some_and(|sealed| self.outbox.try_send((session.io_subject(id).into(), sealed)).is_ok());
+        let sent = sealed.is_some_and(|payload| {
+            let message = Post::Message { subject: session.io_subject(id).into(), reply: None, payload };
+            self.outbox.try_send(message).is_ok()
+        });
         if !sent {
             count(&self.counters.dropped);
+        }
+    }
+
+    /// Waits until the server has what was sent before.
+    async fn settle(&self) {
+        let (published, done) = oneshot::channel();
+        if self.outbox.send(Post::Barrier(published)).await.is_ok() && done.await.is_ok() {
+            self.connections.settle_data().await;
         }
     }
 

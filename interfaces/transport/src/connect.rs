@@ -440,6 +440,8 @@ async fn options(
         .connection_timeout(CONNECT_TIMEOUT)
         .subscription_capacity(SUBSCRIPTION_CAPACITY)
         .max_reconnects(None)
+        // Every subject is made by `mesh_lattice::subject` from parsed names, or is a reply that came with a message.
+        .skip_subject_validation(true)
         .reconnect_delay_callback(move |attempts| {
             reconnect_delay(attempts, known_hosts.load(Ordering::Relaxed), uuid::Uuid::new_v4().as_u64_pair().0)
         })

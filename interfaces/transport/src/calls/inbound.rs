@@ -19,12 +19,13 @@ use mesh_lattice::{
 };
 use tokio::{
     sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AdmitCall, CallsError, Node, count,
+    AdmitCall, CallsError, Node, Post, count,
     lane::Receiver,
     remote::Answered,
     seen::{Freshness, Seen},
@@ -36,6 +37,9 @@ use crate::session::{Class, Rejected, Session, session_of};
 /// again by who needs them.
 const HANDSHAKES: usize = 8;
 
+/// As many messages are published at once.
+const BATCH: usize = 128;
+
 /// How long the calls that run get to end once they are told to.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -45,7 +49,7 @@ pub struct Inbound {
     hello: Subscriber,
     call: Subscriber,
     io: Subscriber,
-    outbox: mpsc::Receiver<(Subject, Bytes)>,
+    outbox: mpsc::Receiver<Post>,
     draining: watch::Receiver<bool>,
 }
 
@@ -59,10 +63,7 @@ struct Reader {
 }
 
 impl Inbound {
-    pub(super) async fn subscribe(
-        node: Arc<Node>,
-        outbox: mpsc::Receiver<(Subject, Bytes)>,
-    ) -> Result<Self, CallsError> {
+    pub(super) async fn subscribe(node: Arc<Node>, outbox: mpsc::Receiver<Post>) -> Result<Self, CallsError> {
         let identity = &node.identity;
         let (lattice, host, boot) = (&identity.lattice, &identity.host, identity.boot);
         let mut subscribers = Vec::with_capacity(3);
@@ -84,11 +85,13 @@ impl Inbound {
         let Self { node, hello, call, io, outbox, draining } = self;
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
         let reader = Reader { node: Arc::clone(&node), serve, admit, seen: Seen::default(), handshakes };
+        // A task of its own, so that it runs after those that fill the outbox and not in between.
+        let mut sender = JoinSet::new();
+        sender.spawn(send_outbox(Arc::clone(&node), outbox));
         tokio::select! {
             biased;
             () = cancel.cancelled() => {}
             () = reader.run(hello, call, io, draining) => {}
-            () = send_outbox(&node, outbox) => {}
         }
         for incoming in node.incoming.values() {
             incoming.cancel();
@@ -98,16 +101,48 @@ impl Inbound {
         }
         node.tasks.close();
         let _ = timeout(END_TIMEOUT, node.tasks.wait()).await;
+        let _ = timeout(END_TIMEOUT, node.settle()).await;
     }
 }
 
-/// Sends what the reader and the bodies have to say, in order.
-async fn send_outbox(node: &Node, mut outbox: mpsc::Receiver<(Subject, Bytes)>) {
-    while let Some((subject, sealed)) = outbox.recv().await {
-        if !node.connections.data_up() || node.client.publish(subject, sealed).await.is_err() {
-            count(&node.counters.dropped);
+/// Sends what waits in the outbox, in order.
+///
+/// It lets everybody else who is ready run first, and takes what they all left: woken by the first of many short calls
+/// that end together, it would otherwise write each of their answers to the socket on its own.
+async fn send_outbox(node: Arc<Node>, mut outbox: mpsc::Receiver<Post>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        let Some(first) = outbox.recv().await else { return };
+        tokio::task::yield_now().await;
+        batch.push(first);
+        while let Ok(next) = outbox.try_recv() {
+            batch.push(next);
+            if batch.len() == BATCH {
+                break;
+            }
+        }
+        for post in batch.drain(..) {
+            let published = match post {
+                Post::Message { subject, reply, payload } => publish(&node, subject, reply, payload).await,
+                Post::Barrier(published) => published.send(()).is_ok(),
+            };
+            if !published {
+                count(&node.counters.dropped);
+            }
         }
     }
+}
+
+/// Whether it is on its way: what cannot be sent now is not kept.
+async fn publish(node: &Node, subject: Subject, reply: Option<Subject>, payload: Bytes) -> bool {
+    if !node.connections.data_up() {
+        return false;
+    }
+    let published = match reply {
+        Some(reply) => node.client.publish_with_reply(subject, reply, payload).await,
+        None => node.client.publish(subject, payload).await,
+    };
+    published.is_ok()
 }
 
 impl Reader {
@@ -310,7 +345,8 @@ impl Node {
                 let Some(session) = Session::new(&self.identity.lattice, peer, &keys) else { return };
                 self.sessions.accept(&session, Instant::now());
                 let answer = Frame::Hello(Box::new(answer)).encode();
-                if self.outbox.try_send((reply, answer.into())).is_err() {
+                if self.outbox.try_send(Post::Message { subject: reply, reply: None, payload: answer.into() }).is_err()
+                {
                     count(&self.counters.dropped);
                 }
             }

@@ -26,9 +26,9 @@ use tokio::{
 };
 
 use super::{
-    CallStats, Node, count, disconnected, head,
+    CallStats, Node, Post, count, disconnected, head,
     lane::{Budget, Leave, Received, Receiver},
-    source::{Inline, Sending, Source},
+    source::{Sending, Source},
     unsealed,
 };
 use crate::session::{Class, Session};
@@ -84,8 +84,10 @@ pub(super) struct OpenCall {
 
 /// What is sent, possibly twice.
 struct Prepared {
-    call: Call,
-    inline: Inline,
+    id: CallId,
+    /// The call and what travels in its frame.
+    frame: Frame,
+    length: usize,
     source: Source,
     http: bool,
 }
@@ -135,7 +137,7 @@ impl Remote {
             tick.tick().await;
             let open = self.node.incoming.len() + self.node.outgoing.len();
             if open == 0 && self.node.draining.receiver_count() == 0 {
-                return true;
+                return timeout(limit, self.node.settle()).await.is_ok();
             }
             if Instant::now() >= until {
                 return false;
@@ -192,7 +194,8 @@ impl Node {
             reply_credit: 0,
             trace: invocation.trace,
         };
-        Ok(Prepared { call, inline, source, http })
+        let (id, length) = (call.id, inline.bytes.len());
+        Ok(Prepared { id, frame: Frame::Call(Box::new(call), inline.bytes), length, source, http })
     }
 
     /// Sends the call once and waits for what comes back; streams begin with the callee's first credit.
@@ -201,7 +204,7 @@ impl Node {
         session: &Arc<Session>,
         prepared: &mut Prepared,
     ) -> Result<(Answered, OpenCall), CallError> {
-        let id = prepared.call.id;
+        let id = prepared.id;
         let (answer, mut answered) = oneshot::channel();
         let reply_credit = self.budget.take(2 * REPLY_CREDIT) / 2;
         let call = Arc::new(Outgoing {
@@ -241,20 +244,18 @@ impl Node {
     }
 
     async fn send_call(&self, session: &Session, prepared: &mut Prepared, reply_credit: u64) -> Result<(), CallError> {
-        prepared.call.sent = Monotonic::now();
-        prepared.call.reply_credit = reply_credit;
-        let body = prepared.inline.bytes.clone();
-        let room = body.len();
-        let reply = subject::io(&self.identity.lattice, &self.identity.host, self.identity.boot, prepared.call.id);
-        let frame = Frame::Call(Box::new(prepared.call.clone()), body);
-        let sealed = session.seal(Class::Call, &frame, room).ok_or_else(unsealed)?;
+        if let Frame::Call(call, _) = &mut prepared.frame {
+            call.sent = Monotonic::now();
+            call.reply_credit = reply_credit;
+        }
+        let sealed = session.seal(Class::Call, &prepared.frame, prepared.length).ok_or_else(unsealed)?;
         if sealed.len() > session.max_frame {
             return Err(CallError::new(Code::TooLarge, "the head of the call is too large"));
         }
-        self.client
-            .publish_with_reply(session.call_subject.clone(), reply, sealed)
-            .await
-            .map_err(|error| CallError::new(Code::Unavailable, error.to_string()))
+        let reply = subject::io(&self.identity.lattice, &self.identity.host, self.identity.boot, prepared.id);
+        let message =
+            Post::Message { subject: session.call_subject.clone(), reply: Some(reply.into()), payload: sealed };
+        self.outbox.send(message).await.map_err(|_| disconnected())
     }
 
     /// The answer as the caller wants it, with its streams.
@@ -275,7 +276,7 @@ impl Node {
         let (value, body) = (open.call.download(Lane::Value), open.call.download(Lane::Body));
         if let (Some(receiver), Some(length)) = (value, head.value_bytes) {
             let value = Received::new(self, &open.call.session, (open.id, Lane::Value), receiver, None);
-            bytes = collect(value, length).await?;
+            bytes = Box::pin(collect(value, length)).await?;
         }
         let answer = head::decode_answer(bytes, http)?;
         let body: Option<Body> = match (body, whole) {
@@ -298,7 +299,10 @@ impl Node {
             return Err(CallError::new(Code::Unauthenticated, format!("{host} is not a host of this lattice")));
         }
         let slot = self.sessions.slot(host);
-        slot.session.get_or_try_init(|| self.shake_hands(host)).await.map(Arc::clone)
+        match slot.session.get() {
+            Some(session) => Ok(Arc::clone(session)),
+            None => Box::pin(slot.session.get_or_try_init(|| self.shake_hands(host))).await.map(Arc::clone),
+        }
     }
 
     async fn shake_hands(self: &Arc<Self>, host: &HostId) -> Result<Arc<Session>, CallError> {

@@ -135,7 +135,9 @@ impl Taken {
             tracing::debug!(%id, %error, "a reply could not be sent");
             return;
         }
-        source.send(&sending, &incoming.leaves).await;
+        if !source.is_empty() {
+            Box::pin(source.send(&sending, &incoming.leaves)).await;
+        }
     }
 
     async fn invoke(mut self, incoming: &Incoming) -> Result<Reply, CallError> {
@@ -152,7 +154,7 @@ impl Taken {
             (None, whole) => whole.map(full_body),
         };
         if let (Some(length), Some(value)) = (self.call.value_bytes, stream(Lane::Value)) {
-            self.bytes = collect(value, length).await?;
+            self.bytes = Box::pin(collect(value, length)).await?;
         }
         let call = self.call;
         let params = head::decode_params(&call.interface, &call.operation, self.bytes)?;
@@ -210,8 +212,8 @@ async fn send_reply(sending: &Sending, reply: &Frame, length: usize, deadline: D
     let node = &sending.node;
     if !node.connections.data_up() {
         let mut health = node.connections.health();
-        let up = timeout(deadline.remaining(), health.wait_for(|health| health.data_up)).await;
-        if !matches!(up, Ok(Ok(_))) {
+        let up = Box::pin(timeout(deadline.remaining(), health.wait_for(|health| health.data_up)));
+        if !matches!(up.await, Ok(Ok(_))) {
             return Err(disconnected());
         }
     }

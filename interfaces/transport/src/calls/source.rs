@@ -59,7 +59,7 @@ impl Source {
         }
         let mut whole_body = None;
         if let Some(body) = body {
-            match ready(body, room - bytes.len()).await? {
+            match Box::pin(ready(body, room - bytes.len())).await? {
                 Ready::Whole(whole) => {
                     whole_body = u32::try_from(whole.len()).ok();
                     bytes = join(bytes, whole);
