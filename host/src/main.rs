@@ -1,2 +1,67 @@
-//! meshd
-fn main() {}
+//! meshd. Names the providers that are built in, and gives each half of a host a runtime of its own.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use mesh_host::{
+    config::{Config, Flags},
+    host::{Host, RunError},
+    providers::Kinds,
+    telemetry,
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// The configuration is wrong.
+const MISUSED: u8 = 2;
+/// Another process runs under this host's key.
+const IDENTITY_IN_USE: u8 = 4;
+
+fn main() -> ExitCode {
+    let config = match Flags::parse().settle() {
+        Ok(config) => config,
+        Err(error) => {
+            telemetry::start_logs(Default::default());
+            tracing::error!("{:#}", anyhow::Error::from(error));
+            return ExitCode::from(MISUSED);
+        }
+    };
+    telemetry::start_logs(config.log_format);
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            let in_use = matches!(error.downcast_ref(), Some(RunError::IdentityInUse(_)));
+            if in_use { ExitCode::from(IDENTITY_IN_USE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// The lattice, leases and the admin port have threads that no guest ever uses.
+fn run(config: Config) -> anyhow::Result<()> {
+    let control = runtime("mesh-control", 2)?;
+    let work = runtime("mesh-work", std::thread::available_parallelism().map_or(2, usize::from))?;
+    let handle = work.handle().clone();
+    let result = control.block_on(async move {
+        let host = Host::build(config, built_in()?, handle).await?;
+        Box::pin(host.run()).await.map_err(anyhow::Error::from)
+    });
+    work.shutdown_timeout(Duration::from_millis(500));
+    control.shutdown_timeout(Duration::from_millis(500));
+    result
+}
+
+fn runtime(name: &'static str, threads: usize) -> anyhow::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads.max(1)).thread_name(name).enable_all();
+    builder.build().with_context(|| format!("the threads of {name} cannot start"))
+}
+
+fn built_in() -> anyhow::Result<Kinds> {
+    Ok(Kinds::new(vec![
+        Arc::new(mesh_http_server::HttpServerFactory::new()?),
+        Arc::new(mesh_keyvalue_nats::KeyvalueNatsFactory::new()?),
+        Arc::new(mesh_keyvalue_redb::KeyvalueRedbFactory::new()?),
+        Arc::new(mesh_echo::EchoFactory::new()?),
+    ]))
+}

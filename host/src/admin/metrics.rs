@@ -1,0 +1,179 @@
+//! What `/metrics` shows. Labels are closed sets, but for the names of what runs here, of which the first
+//! [`MAX_NAMES`] are shown: the number of series is bounded whatever is deployed.
+
+use std::{fmt::Write as _, sync::Arc, time::Instant};
+
+use mesh_runtime::Engine;
+use tokio::sync::watch;
+
+use crate::{converge::Report, router::Router, telemetry::Place};
+
+/// Actors, and providers, that are shown one by one.
+const MAX_NAMES: usize = 500;
+
+/// Makes the text from what others own.
+pub struct Metrics {
+    started: Instant,
+    labels: String,
+    router: Arc<Router>,
+    report: watch::Receiver<Arc<Report>>,
+    engine: Option<Engine>,
+    extra: Vec<Box<dyn Fn(&mut Text) + Send + Sync>>,
+}
+
+/// Prometheus text in the making.
+#[derive(Default)]
+pub struct Text(String);
+
+impl Text {
+    /// Begins a metric.
+    pub fn metric(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// One value; `labels` as they stand between the braces.
+    pub fn value(&mut self, name: &str, labels: &str, value: u64) {
+        let _ = match labels {
+            "" => writeln!(self.0, "{name} {value}"),
+            labels => writeln!(self.0, "{name}{{{labels}}} {value}"),
+        };
+    }
+}
+
+impl Metrics {
+    /// Reads from these.
+    #[must_use]
+    pub fn new(
+        identity: &crate::identity::Identity,
+        lattice: &str,
+        router: Arc<Router>,
+        report: watch::Receiver<Arc<Report>>,
+        engine: Engine,
+    ) -> Self {
+        let labels = format!("id=\"{}\",lattice=\"{lattice}\",version=\"{}\"", identity.id, env!("CARGO_PKG_VERSION"));
+        Self { started: Instant::now(), labels, router, report, engine: Some(engine), extra: Vec::new() }
+    }
+
+    /// Shows what `show` writes as well.
+    #[must_use]
+    pub fn with(mut self, show: impl Fn(&mut Text) + Send + Sync + 'static) -> Self {
+        self.extra.push(Box::new(show));
+        self
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = Text::default();
+        text.metric("mesh_host_info", "gauge", "The host.");
+        text.value("mesh_host_info", &self.labels, 1);
+        text.metric("mesh_uptime_seconds", "gauge", "Seconds since it started.");
+        text.value("mesh_uptime_seconds", "", self.started.elapsed().as_secs());
+        self.calls(&mut text);
+        self.actors(&mut text);
+        self.providers(&mut text);
+        self.process(&mut text);
+        for show in &self.extra {
+            show(&mut text);
+        }
+        text.0
+    }
+
+    fn calls(&self, text: &mut Text) {
+        let places = [("caller", Place::Caller), ("remote", Place::Remote), ("callee", Place::Callee)];
+        let counters = self.router.counters();
+        text.metric(
+            "mesh_calls_total",
+            "counter",
+            "Calls by how they ended: of what runs here (caller), those of them that went to other hosts (remote), \
+             and those that came from other hosts (callee).",
+        );
+        for (name, place) in places {
+            for (code, count) in counters.ended(place).filter(|(_, count)| *count > 0) {
+                text.value("mesh_calls_total", &format!("place=\"{name}\",code=\"{code}\""), count);
+            }
+        }
+        text.metric("mesh_calls_open", "gauge", "Calls without an answer yet.");
+        for (name, place) in places {
+            text.value("mesh_calls_open", &format!("place=\"{name}\""), counters.open(place));
+        }
+        text.metric("mesh_calls_waiting", "gauge", "Calls whose target is ready on no host.");
+        text.value("mesh_calls_waiting", "", self.router.waiting() as u64);
+    }
+
+    fn actors(&self, text: &mut Text) {
+        let report = self.report.borrow().clone();
+        let running: Vec<_> = report
+            .actors
+            .iter()
+            .filter_map(|(observed, actor)| Some((format!("actor=\"{}\"", observed.name), actor.as_ref()?.stats())))
+            .take(MAX_NAMES)
+            .collect();
+        text.metric("mesh_actor_instances", "gauge", "Live instances.");
+        for (labels, stats) in &running {
+            text.value("mesh_actor_instances", labels, stats.instances.into());
+        }
+        text.metric("mesh_actor_queued", "gauge", "Calls that wait for an instance.");
+        for (labels, stats) in &running {
+            text.value("mesh_actor_queued", labels, stats.queued.into());
+        }
+        text.metric("mesh_actor_calls_total", "counter", "Calls taken or refused.");
+        for (labels, stats) in &running {
+            text.value("mesh_actor_calls_total", labels, stats.calls);
+        }
+        text.metric("mesh_actor_errors_total", "counter", "Calls without an answer.");
+        for (labels, stats) in &running {
+            text.value("mesh_actor_errors_total", labels, stats.errors);
+        }
+    }
+
+    fn providers(&self, text: &mut Text) {
+        let report = self.report.borrow().clone();
+        text.metric("mesh_provider_running", "gauge", "1 where it serves.");
+        for provider in report.providers.iter().take(MAX_NAMES) {
+            let running = provider.state == mesh_lattice::stored::ProviderState::Running;
+            text.value("mesh_provider_running", &format!("provider=\"{}\"", provider.name), running.into());
+        }
+        text.metric("mesh_provider_restarts_total", "counter", "How often it was started again.");
+        for provider in report.providers.iter().take(MAX_NAMES) {
+            let labels = format!("provider=\"{}\"", provider.name);
+            text.value("mesh_provider_restarts_total", &labels, provider.restarts.into());
+        }
+    }
+
+    fn process(&self, text: &mut Text) {
+        if let Some(engine) = &self.engine {
+            text.metric("mesh_guest_memory_bytes", "gauge", "Linear memory of live instances.");
+            text.value("mesh_guest_memory_bytes", "", engine.memory_in_use());
+            text.metric("mesh_compilations_total", "counter", "Components that were compiled.");
+            text.value("mesh_compilations_total", "", engine.compilations());
+        }
+        text.metric("process_resident_memory_bytes", "gauge", "Resident memory.");
+        text.value("process_resident_memory_bytes", "", resident_bytes());
+        text.metric("process_open_fds", "gauge", "Open file descriptors.");
+        let open = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+        text.value("process_open_fds", "", open);
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests() -> Self {
+        let (_, tables) = watch::channel(Arc::default());
+        let report =
+            Report { origin: crate::known::Origin::Nothing, term: 0, actors: Vec::new(), providers: Vec::new() };
+        Self {
+            started: Instant::now(),
+            labels: "id=\"N\"".into(),
+            router: Router::new(tables, None, None),
+            report: watch::channel(Arc::new(report)).1,
+            engine: None,
+            extra: Vec::new(),
+        }
+    }
+}
+
+/// From `/proc/self/status`, which says it in kilobytes; 0 where there is none.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}

@@ -1,0 +1,351 @@
+//! May this commit be written? Every check that a change of desired state has to pass, as one pure function.
+//!
+//! A commit carries values that a user signed. Each is checked as every later reader will check it again (signature,
+//! key, life of the state, authority of the signer), and it must follow what is stored: its generation is the next
+//! one. Then come the checks that only the whole state allows: a name belongs to one application, and a link's place
+//! (source, interface, link name) to one link.
+//!
+//! Two commits at once that each pass here cannot both be written: whoever claims a name writes its owner, and the
+//! batch holds only where every owner, pointer and revision is still the one that was checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh_claims::Trust;
+use mesh_lattice::{
+    Incarnation, Name,
+    application::{Application, Link, Provider, Replicas, Values},
+    control::{Commit, ControlCode, ControlError},
+    key::{Key, TrustKey},
+    stored::{AppPointer, NodeRecord, OwnerRecord, TrustStatement},
+};
+use mesh_scheduler::{Desired, World};
+use mesh_transport::{Entry, RawWrite, Write};
+use serde::de::DeserializeOwned;
+
+/// Writes in one commit: more than any application needs, fewer than a server takes in one batch.
+const MAX_WRITES: usize = 500;
+
+/// A provider that this build can run.
+#[derive(Debug, Clone)]
+pub(crate) struct Kind {
+    /// Whether its data lives on its host.
+    pub(crate) local_state: bool,
+}
+
+/// What a commit is judged by.
+pub(crate) struct Judge<'a> {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) trust: &'a Trust,
+    /// The applications as they stand.
+    pub(crate) world: &'a World,
+    /// What is stored under the keys that [`keys`] named.
+    pub(crate) stored: &'a BTreeMap<Key, Entry>,
+    /// The built-in providers.
+    pub(crate) kinds: &'a BTreeMap<Name, Kind>,
+}
+
+/// The parsed writes of a commit.
+pub(crate) fn parse(commit: &Commit) -> Result<Vec<Write>, ControlError> {
+    if commit.writes.is_empty() || commit.writes.len() > MAX_WRITES {
+        return Err(invalid(format!("a commit has 1 to {MAX_WRITES} writes, not {}", commit.writes.len())));
+    }
+    let mut seen = BTreeSet::new();
+    commit
+        .writes
+        .iter()
+        .map(|write| {
+            let key = Key::parse(&write.key).ok_or_else(|| invalid(format!("{:?} is no key", write.key)))?;
+            if !seen.insert(key.clone()) {
+                return Err(invalid(format!("{key} is written twice")));
+            }
+            let envelope = mesh_claims::Envelope::decode(&write.envelope)
+                .map_err(|error| invalid(format!("the value of {key} is no envelope: {error}")))?;
+            Ok(Write { key, expected: write.expected, envelope })
+        })
+        .collect()
+}
+
+/// The keys whose stored values decide about these writes.
+pub(crate) fn keys(writes: &[Write]) -> BTreeSet<Key> {
+    let mut keys: BTreeSet<Key> = writes.iter().map(|write| write.key.clone()).collect();
+    for write in writes {
+        match &write.key {
+            Key::AppRevision(name, _) => {
+                keys.insert(Key::App(name.clone()));
+                if let Ok(application) = peek::<Application>(write) {
+                    keys.extend(names(&application).map(|name| Key::Owner(name.clone())));
+                }
+            }
+            Key::App(name) => {
+                if let Ok(pointer) = peek::<AppPointer>(write) {
+                    keys.insert(Key::AppRevision(name.clone(), pointer.revision));
+                }
+            }
+            _ => {}
+        }
+    }
+    keys
+}
+
+/// A payload that nobody has verified yet: only good for knowing what to look up.
+fn peek<T: DeserializeOwned>(write: &Write) -> Result<T, rmp_serde::decode::Error> {
+    rmp_serde::from_slice(&write.envelope.payload)
+}
+
+fn names(application: &Application) -> impl Iterator<Item = &Name> {
+    let actors = application.actors.iter().map(|actor| &actor.name);
+    actors.chain(application.providers.iter().map(|provider| &provider.name))
+}
+
+impl Judge<'_> {
+    /// The same writes as they go into the batch, bytes as they came.
+    pub(crate) fn check(&self, commit: &Commit, writes: &[Write]) -> Result<Vec<RawWrite>, ControlError> {
+        for write in writes {
+            self.check_order(write)?;
+            self.check_value(write, writes)?;
+        }
+        let raw = commit.writes.iter().zip(writes).map(|(raw, write)| RawWrite {
+            key: write.key.clone(),
+            expected: write.expected,
+            value: raw.envelope.to_vec().into(),
+        });
+        Ok(raw.collect())
+    }
+
+    /// Each value follows the one that it replaces, so that no old one can be brought back.
+    fn check_order(&self, write: &Write) -> Result<(), ControlError> {
+        let (revision, generation) =
+            self.stored.get(&write.key).map_or((0, 0), |entry| (entry.revision, entry.envelope.generation));
+        if write.expected != revision {
+            return Err(conflict(format!("{} was changed by somebody else in the meantime", write.key)));
+        }
+        if write.envelope.generation != generation + 1 {
+            return Err(conflict(format!(
+                "{} is in generation {generation}: generation {} does not follow",
+                write.key, write.envelope.generation
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_value(&self, write: &Write, writes: &[Write]) -> Result<(), ControlError> {
+        match &write.key {
+            Key::App(name) => self.check_pointer(name, &self.open(write)?, writes),
+            Key::AppRevision(name, revision) => self.check_revision(name, *revision, &self.open(write)?, writes),
+            Key::Owner(name) => self.check_owner(name, &self.open(write)?, writes),
+            Key::Config(_) => self.open::<Values>(write).map(drop),
+            Key::Node(_) => self.open::<NodeRecord>(write).map(drop),
+            Key::Trust(key) => check_statement(key, &self.open(write)?),
+            Key::Lattice | Key::Pin(_) | Key::Assign(_) | Key::Observed(_) | Key::Route(_) | Key::Leader => {
+                Err(refused(format!("{} is written by hosts, not by people", write.key)))
+            }
+        }
+    }
+
+    fn open<T: DeserializeOwned>(&self, write: &Write) -> Result<T, ControlError> {
+        let entry = Entry { key: write.key.clone(), envelope: write.envelope.clone(), revision: write.expected };
+        mesh_transport::verify::<T>(&entry, self.incarnation, self.trust)
+            .map(|stored| stored.value)
+            .map_err(|refusal| refused(format!("{}: {refusal}", write.key)))
+    }
+
+    fn check_pointer(&self, name: &Name, pointer: &AppPointer, writes: &[Write]) -> Result<(), ControlError> {
+        let key = Key::AppRevision(name.clone(), pointer.revision);
+        let exists = self.stored.contains_key(&key) || writes.iter().any(|write| write.key == key);
+        if pointer.deleted || exists {
+            Ok(())
+        } else {
+            Err(invalid(format!("application {name} has no revision {}", pointer.revision)))
+        }
+    }
+
+    fn check_revision(
+        &self,
+        name: &Name,
+        revision: u64,
+        application: &Application,
+        writes: &[Write],
+    ) -> Result<(), ControlError> {
+        if application.name != *name {
+            return Err(invalid(format!("the application under {name} calls itself {}", application.name)));
+        }
+        if revision == 0 || self.stored.contains_key(&Key::AppRevision(name.clone(), revision)) {
+            return Err(conflict(format!("revision {revision} of application {name} is there already")));
+        }
+        let mut seen = BTreeSet::new();
+        for owned in names(application) {
+            if !seen.insert(owned) {
+                return Err(invalid(format!("{owned} stands twice in application {name}")));
+            }
+            self.check_claim(name, owned, writes)?;
+        }
+        for provider in &application.providers {
+            self.check_provider(provider)?;
+        }
+        for actor in &application.actors {
+            check_numbers(actor)?;
+        }
+        self.check_links(application)
+    }
+
+    /// The application owns the name already, or says so in this very commit.
+    fn check_claim(&self, app: &Name, name: &Name, writes: &[Write]) -> Result<(), ControlError> {
+        let key = Key::Owner(name.clone());
+        if let Some(write) = writes.iter().find(|write| write.key == key) {
+            let record: OwnerRecord = self.open(write)?;
+            return if record.app.as_ref() == Some(app) {
+                Ok(())
+            } else {
+                Err(invalid(format!("application {app} names {name} and gives the name away in one commit")))
+            };
+        }
+        match self.owner(name)? {
+            Some(owner) if owner == *app => Ok(()),
+            Some(owner) => Err(taken(name, &owner)),
+            None => Err(invalid(format!("application {app} names {name} without claiming the name"))),
+        }
+    }
+
+    fn owner(&self, name: &Name) -> Result<Option<Name>, ControlError> {
+        let Some(entry) = self.stored.get(&Key::Owner(name.clone())) else { return Ok(None) };
+        mesh_transport::verify::<OwnerRecord>(entry, self.incarnation, self.trust)
+            .map(|stored| stored.value.app)
+            .map_err(|refusal| refused(format!("the owner of {name} cannot be read: {refusal}")))
+    }
+
+    fn check_owner(&self, name: &Name, record: &OwnerRecord, writes: &[Write]) -> Result<(), ControlError> {
+        let Some(owner) = self.owner(name)? else { return Ok(()) };
+        let Some(application) = self.application(&owner) else { return Ok(()) };
+        let leaves = writes.iter().any(|write| match &write.key {
+            Key::AppRevision(app, _) if *app == owner => {
+                peek::<Application>(write).is_ok_and(|next| !names(&next).any(|kept| kept == name))
+            }
+            Key::App(app) if *app == owner => peek::<AppPointer>(write).is_ok_and(|pointer| pointer.deleted),
+            _ => false,
+        });
+        let holds = names(application).any(|held| held == name);
+        if record.app.as_ref() == Some(&owner) || !holds || leaves { Ok(()) } else { Err(taken(name, &owner)) }
+    }
+
+    fn application(&self, name: &Name) -> Option<&Application> {
+        match self.world.apps.get(name) {
+            Some(Desired::Wanted { application, .. }) => Some(application),
+            _ => None,
+        }
+    }
+
+    fn check_provider(&self, provider: &Provider) -> Result<(), ControlError> {
+        let name = &provider.name;
+        let Some(kind) = self.kinds.get(&provider.kind) else {
+            let known: Vec<_> = self.kinds.keys().map(Name::as_str).collect();
+            return Err(invalid(format!("provider {name} uses {}, which is none of {}", provider.kind, known.join(", "))));
+        };
+        if kind.local_state != provider.local_state {
+            return Err(invalid(format!("provider {name}: {} and its local state do not match", provider.kind)));
+        }
+        if kind.local_state && !matches!(provider.replicas, None | Some(Replicas::Count(1))) {
+            return Err(invalid(format!(
+                "provider {name} keeps its data on its host: more than one of it would be several stores"
+            )));
+        }
+        Ok(())
+    }
+
+    /// No two links have the same place, here or in another application.
+    fn check_links(&self, application: &Application) -> Result<(), ControlError> {
+        for (index, link) in application.links.iter().enumerate() {
+            if link.interfaces.is_empty() {
+                return Err(invalid(format!("the link from {} to {} names no interface", link.source, link.target)));
+            }
+            if let Some(other) = application.links.iter().skip(index + 1).find(|other| self.clash(application, link, other)) {
+                return Err(invalid(format!(
+                    "{} has two links named {} on one interface, to {} and to {}",
+                    link.source, link.name, link.target, other.target
+                )));
+            }
+        }
+        for (app, desired) in &self.world.apps {
+            let Desired::Wanted { application: held, .. } = desired else { continue };
+            if *app == application.name {
+                continue;
+            }
+            for link in &application.links {
+                if held.links.iter().any(|other| self.clash(application, link, other)) {
+                    return Err(conflict(format!(
+                        "application {app} already has a link named {} from {} on that interface",
+                        link.name, link.source
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether two links stand in one place. A provider as source may have several targets under one name: it says
+    /// itself whom it means.
+    fn clash(&self, application: &Application, one: &Link, other: &Link) -> bool {
+        let same_place = one.source == other.source && one.name == other.name;
+        let provider = application.provider(&one.source).is_some() || self.is_provider(&one.source);
+        let several = provider && one.target != other.target;
+        same_place && !several && one.interfaces.iter().any(|pattern| other.interfaces.contains(pattern))
+    }
+
+    fn is_provider(&self, name: &Name) -> bool {
+        self.world.apps.values().any(|desired| match desired {
+            Desired::Wanted { application, .. } => application.provider(name).is_some(),
+            Desired::Deleted | Desired::Unreadable => false,
+        })
+    }
+}
+
+/// The statement speaks of what its key says.
+fn check_statement(key: &TrustKey, statement: &TrustStatement) -> Result<(), ControlError> {
+    let matches = match (key, statement) {
+        (_, TrustStatement::Withdrawn) => true,
+        (TrustKey::Issuer(key), TrustStatement::Issuer { id }) => key == id,
+        (TrustKey::Host(key), TrustStatement::Host { id, .. }) => key == id,
+        (TrustKey::User(key), TrustStatement::User { id, .. }) => key == id,
+        (TrustKey::Revoked(key), TrustStatement::Revoked { subject }) => key == subject,
+        _ => false,
+    };
+    if matches { Ok(()) } else { Err(invalid("the trust statement speaks of something else than its key".into())) }
+}
+
+fn check_numbers(actor: &mesh_lattice::application::Actor) -> Result<(), ControlError> {
+    let name = &actor.name;
+    let limits = &actor.limits;
+    let wrong = [
+        (!(1..=100_000).contains(&actor.concurrency), "concurrency is 1 to 100000"),
+        (!(65_536..=4 << 30).contains(&limits.memory_bytes), "memory is 64 KiB to 4 GiB"),
+        (!(1..=3_600_000).contains(&limits.cpu_ms), "cpu is 1 ms to 1 h"),
+        (!(1..=3_600_000).contains(&limits.time_ms), "time is 1 ms to 1 h"),
+        (matches!(actor.replicas, Replicas::Count(count) if count > 10_000), "replicas are at most 10000"),
+    ];
+    match wrong.into_iter().find(|(wrong, _)| *wrong) {
+        Some((_, rule)) => Err(invalid(format!("actor {name}: {rule}"))),
+        None => Ok(()),
+    }
+}
+
+fn invalid(message: String) -> ControlError {
+    ControlError { code: ControlCode::Invalid, message, hint: String::new() }
+}
+
+fn refused(message: String) -> ControlError {
+    ControlError { code: ControlCode::Refused, message, hint: String::new() }
+}
+
+fn conflict(message: String) -> ControlError {
+    ControlError { code: ControlCode::Conflict, message, hint: "read again and decide again".into() }
+}
+
+fn taken(name: &Name, owner: &Name) -> ControlError {
+    ControlError {
+        code: ControlCode::Conflict,
+        message: format!("the name {name} belongs to application {owner}"),
+        hint: format!("choose another name, or take it out of {owner} first"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

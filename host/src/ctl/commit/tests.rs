@@ -1,0 +1,272 @@
+use std::sync::Arc;
+
+use mesh_claims::{Envelope, KeyKind, KeyPair};
+use mesh_lattice::{control, name::LinkName};
+use serde::Serialize;
+use serde_bytes::ByteBuf;
+
+use super::*;
+
+/// A lattice with one user, one application `adhoc` of one actor `counter`, and two kinds of providers.
+struct Rig {
+    user: KeyPair,
+    trust: Trust,
+    world: World,
+    stored: BTreeMap<Key, Entry>,
+    kinds: BTreeMap<Name, Kind>,
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn actor(text: &str) -> mesh_lattice::application::Actor {
+    let digest = mesh_lattice::Digest::of(text.as_bytes());
+    serde_json::from_value(serde_json::json!({ "name": text, "artifact": { "digest": digest } })).unwrap()
+}
+
+fn link(source: &str, target: &str) -> Link {
+    serde_json::from_value(serde_json::json!({
+        "source": source, "target": target, "interfaces": ["wasi:keyvalue"]
+    }))
+    .unwrap()
+}
+
+fn provider(text: &str, kind: &str, local_state: bool) -> Provider {
+    serde_json::from_value(serde_json::json!({ "name": text, "use": kind, "local_state": local_state })).unwrap()
+}
+
+fn app(text: &str, actors: &[&str]) -> Application {
+    Application { actors: actors.iter().map(|text| actor(text)).collect(), ..Application::empty(name(text)) }
+}
+
+impl Rig {
+    fn new() -> Self {
+        let root = KeyPair::generate(KeyKind::Operator);
+        let user = KeyPair::generate(KeyKind::User);
+        let incarnation = Incarnation::new();
+        let mut trust = Trust::of_incarnation(root.operator_id().unwrap(), incarnation);
+        let id = user.user_id().unwrap();
+        let key = Key::Trust(TrustKey::User(id.clone()));
+        let statement = TrustStatement::User { id, admin: false };
+        trust.apply(&key, &Envelope::sign(&key, incarnation, 1, &statement, &root).unwrap()).unwrap();
+        let kind = |local_state| Kind { local_state };
+        let world = World {
+            incarnation,
+            term: 1,
+            apps: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            assigned: BTreeMap::new(),
+            pins: BTreeMap::new(),
+            routes: BTreeMap::new(),
+        };
+        let mut rig = Self {
+            user,
+            trust,
+            world,
+            stored: BTreeMap::new(),
+            kinds: BTreeMap::from([(name("keyvalue-nats"), kind(false)), (name("keyvalue-redb"), kind(true))]),
+        };
+        rig.accept("adhoc", &app("adhoc", &["counter"]));
+        rig
+    }
+
+    /// Stores an application as if its commit had been written.
+    fn accept(&mut self, text: &str, application: &Application) {
+        let commit = self.apply(text, application);
+        self.judge(&commit).unwrap();
+        for write in parse(&commit).unwrap() {
+            let entry = Entry { key: write.key.clone(), envelope: write.envelope, revision: 10 };
+            self.stored.insert(write.key, entry);
+        }
+        let desired = Desired::Wanted { revision: 1, application: Arc::new(application.clone()) };
+        self.world.apps.insert(name(text), desired);
+    }
+
+    fn write<T: Serialize>(&self, key: &Key, value: &T) -> control::Write {
+        let (expected, generation) =
+            self.stored.get(key).map_or((0, 1), |entry| (entry.revision, entry.envelope.generation + 1));
+        let envelope = Envelope::sign(key, self.world.incarnation, generation, value, &self.user).unwrap();
+        control::Write { key: key.to_string(), expected, envelope: ByteBuf::from(envelope.encode()) }
+    }
+
+    /// The commit that a client would make of an application: the next revision, the pointer, the names.
+    fn apply(&self, text: &str, application: &Application) -> Commit {
+        let taken = |revision: &u64| self.stored.contains_key(&Key::AppRevision(name(text), *revision));
+        let revision = (1..).find(|revision| !taken(revision)).unwrap();
+        let mut writes = vec![
+            self.write(&Key::AppRevision(name(text), revision), application),
+            self.write(&Key::App(name(text)), &AppPointer { revision, deleted: false }),
+        ];
+        let claimed = names(application).filter(|name| self.world_owner(name).is_none());
+        writes.extend(claimed.map(|owned| {
+            self.write(&Key::Owner(owned.clone()), &OwnerRecord { app: Some(name(text)) })
+        }));
+        Commit { writes }
+    }
+
+    fn world_owner(&self, owned: &Name) -> Option<&Name> {
+        self.world.apps.iter().find_map(|(app, desired)| match desired {
+            Desired::Wanted { application, .. } => names(application).any(|name| name == owned).then_some(app),
+            _ => None,
+        })
+    }
+
+    fn judge(&self, commit: &Commit) -> Result<Vec<RawWrite>, ControlError> {
+        let writes = parse(commit)?;
+        let keys = keys(&writes);
+        let stored: BTreeMap<_, _> =
+            keys.iter().filter_map(|key| Some((key.clone(), self.stored.get(key)?.clone()))).collect();
+        let judge = Judge {
+            incarnation: self.world.incarnation,
+            trust: &self.trust,
+            world: &self.world,
+            stored: &stored,
+            kinds: &self.kinds,
+        };
+        judge.check(commit, &writes)
+    }
+
+    fn refuse(&self, commit: &Commit, code: ControlCode, words: &str) {
+        let error = self.judge(commit).unwrap_err();
+        assert_eq!(error.code, code, "{error}");
+        assert!(error.message.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn an_application_and_its_next_revision_are_taken() {
+    let rig = Rig::new();
+    let mut next = app("adhoc", &["counter", "hello"]);
+    next.providers.push(provider("kv", "keyvalue-nats", false));
+    next.links.push(link("counter", "kv"));
+    let commit = rig.apply("adhoc", &next);
+    assert_eq!(rig.judge(&commit).unwrap().len(), commit.writes.len());
+}
+
+#[test]
+fn a_name_belongs_to_one_application() {
+    let rig = Rig::new();
+    let thief = app("other", &["counter"]);
+    rig.refuse(&rig.apply("other", &thief), ControlCode::Invalid, "without claiming");
+    let mut commit = rig.apply("other", &thief);
+    commit.writes.push(rig.write(&Key::Owner(name("counter")), &OwnerRecord { app: Some(name("other")) }));
+    rig.refuse(&commit, ControlCode::Conflict, "belongs to application adhoc");
+    let alone = Commit { writes: vec![rig.write(&Key::Owner(name("counter")), &OwnerRecord { app: None })] };
+    rig.refuse(&alone, ControlCode::Conflict, "belongs to application adhoc");
+}
+
+#[test]
+fn a_name_is_free_again_when_its_application_lets_it_go() {
+    let rig = Rig::new();
+    let mut commit = rig.apply("adhoc", &app("adhoc", &[]));
+    commit.writes.push(rig.write(&Key::Owner(name("counter")), &OwnerRecord { app: None }));
+    rig.judge(&commit).unwrap();
+}
+
+#[test]
+fn an_old_value_cannot_be_brought_back() {
+    let rig = Rig::new();
+    let replayed = rig.apply("adhoc", &app("adhoc", &["counter"]));
+    let mut later = Rig { user: KeyPair::from_seed(&rig.user.seed()).unwrap(), ..rig };
+    later.accept("adhoc", &app("adhoc", &["counter", "hello"]));
+    later.refuse(&replayed, ControlCode::Conflict, "");
+    let mut forced = replayed;
+    for write in &mut forced.writes {
+        write.expected = later.stored.get(&Key::parse(&write.key).unwrap()).map_or(0, |entry| entry.revision);
+    }
+    later.refuse(&forced, ControlCode::Conflict, "does not follow");
+}
+
+#[test]
+fn only_a_trusted_user_changes_anything_and_no_user_writes_for_hosts() {
+    let rig = Rig::new();
+    let stranger = Rig { user: KeyPair::generate(KeyKind::User), ..Rig::new() };
+    let commit = Commit {
+        writes: vec![control::Write {
+            envelope: ByteBuf::from(
+                Envelope::sign(&Key::Config(name("a")), rig.world.incarnation, 1, &Values::new(), &stranger.user)
+                    .unwrap()
+                    .encode(),
+            ),
+            ..rig.write(&Key::Config(name("a")), &Values::new())
+        }],
+    };
+    rig.refuse(&commit, ControlCode::Refused, "config.a");
+    let leader = Commit { writes: vec![rig.write(&Key::Leader, &1)] };
+    rig.refuse(&leader, ControlCode::Refused, "written by hosts");
+    let issuer = KeyPair::generate(KeyKind::Account).account_id().unwrap();
+    let trust = Commit {
+        writes: vec![rig.write(
+            &Key::Trust(TrustKey::Issuer(issuer.clone())),
+            &TrustStatement::Issuer { id: issuer },
+        )],
+    };
+    rig.refuse(&trust, ControlCode::Refused, "trust.issuer");
+}
+
+#[test]
+fn a_value_under_a_key_that_it_was_not_signed_for_is_refused() {
+    let rig = Rig::new();
+    let mut write = rig.write(&Key::Config(name("a")), &Values::new());
+    write.key = Key::Config(name("b")).to_string();
+    rig.refuse(&Commit { writes: vec![write] }, ControlCode::Refused, "config.b");
+}
+
+#[test]
+fn providers_are_known_and_local_state_is_one() {
+    let rig = Rig::new();
+    let mut unknown = app("adhoc", &["counter"]);
+    unknown.providers.push(provider("kv", "keyvalue-floppy", false));
+    rig.refuse(&rig.apply("adhoc", &unknown), ControlCode::Invalid, "keyvalue-floppy");
+    let mut many = app("adhoc", &["counter"]);
+    many.providers.push(Provider {
+        replicas: Some(Replicas::Count(2)),
+        ..provider("kv", "keyvalue-redb", true)
+    });
+    rig.refuse(&rig.apply("adhoc", &many), ControlCode::Invalid, "several stores");
+}
+
+#[test]
+fn a_links_place_is_taken_once() {
+    let mut rig = Rig::new();
+    let mut twice = app("adhoc", &["counter"]);
+    twice.links = vec![link("counter", "a"), link("counter", "b")];
+    rig.refuse(&rig.apply("adhoc", &twice), ControlCode::Invalid, "two links");
+    twice.links.truncate(1);
+    rig.accept("adhoc", &twice);
+    let mut other = app("other", &[]);
+    other.links.push(link("counter", "c"));
+    rig.refuse(&rig.apply("other", &other), ControlCode::Conflict, "already has a link");
+    other.links[0].name = "second".parse::<LinkName>().unwrap();
+    rig.judge(&rig.apply("other", &other)).unwrap();
+}
+
+#[test]
+fn a_provider_may_have_several_targets_under_one_link_name() {
+    let rig = Rig::new();
+    let mut application = app("adhoc", &["counter", "hello"]);
+    application.providers.push(provider("web", "keyvalue-nats", false));
+    application.links = vec![link("web", "counter"), link("web", "hello")];
+    rig.judge(&rig.apply("adhoc", &application)).unwrap();
+}
+
+#[test]
+fn limits_out_of_range_are_refused() {
+    let rig = Rig::new();
+    let mut application = app("adhoc", &["counter"]);
+    application.actors[0].concurrency = 0;
+    rig.refuse(&rig.apply("adhoc", &application), ControlCode::Invalid, "concurrency");
+}
+
+#[test]
+fn what_is_no_commit_is_refused() {
+    let rig = Rig::new();
+    rig.refuse(&Commit { writes: Vec::new() }, ControlCode::Invalid, "1 to");
+    let write = rig.write(&Key::Config(name("a")), &Values::new());
+    rig.refuse(&Commit { writes: vec![write.clone(), write.clone()] }, ControlCode::Invalid, "twice");
+    let keyless = control::Write { key: "config.a.b".into(), ..write.clone() };
+    rig.refuse(&Commit { writes: vec![keyless] }, ControlCode::Invalid, "no key");
+    let garbage = control::Write { envelope: ByteBuf::from(vec![1, 2, 3]), ..write };
+    rig.refuse(&Commit { writes: vec![garbage] }, ControlCode::Invalid, "no envelope");
+}

@@ -1,0 +1,167 @@
+use std::sync::Arc;
+
+use mesh_lattice::{
+    BootId, Digest, Incarnation,
+    control::{AppState, LinkState},
+    stored::{ActorState, Assignment, Item, ItemKind, ProviderState},
+};
+use serde_json::json;
+
+use super::*;
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+/// Two hosts, made of real keys so that the checksums are right.
+fn hosts() -> (HostId, HostId) {
+    let key = || mesh_claims::KeyPair::generate(mesh_claims::KeyKind::Host).host_id().unwrap();
+    let (one, two) = (key(), key());
+    if one < two { (one, two) } else { (two, one) }
+}
+
+fn application() -> Application {
+    serde_json::from_value(json!({
+        "name": "adhoc",
+        "actors": [{ "name": "counter", "artifact": { "digest": Digest::of(b"counter"), "reference": "counter.wasm" },
+                     "replicas": { "count": 2 } }],
+        "providers": [{ "name": "kv", "use": "keyvalue-nats", "interfaces": ["wasi:keyvalue"] }],
+        "links": [{ "source": "counter", "target": "kv", "interfaces": ["wasi:keyvalue"] }],
+    }))
+    .unwrap()
+}
+
+fn observed(actor: ActorState, provider: ProviderState) -> Observed {
+    serde_json::from_value(json!({
+        "boot": BootId::new(), "name": "host", "version": "0.1.0", "labels": {}, "uptime_seconds": 5,
+        "actors": [{ "name": "counter", "app": "adhoc", "revision": 1, "digest": Digest::of(b"counter"),
+                     "issuer": null, "claims_revision": null, "state": actor, "reason": "because",
+                     "instances": 1, "calls": 7 }],
+        "providers": [{ "name": "kv", "app": "adhoc", "revision": 1, "use": "keyvalue-nats", "state": provider,
+                        "reason": "no server", "restarts": 2 }],
+    }))
+    .unwrap()
+}
+
+fn world(hosts: Vec<(HostId, Standing, Option<Observed>)>) -> World {
+    let hosts = hosts.into_iter().map(|(id, standing, observed)| {
+        (id, Host { standing, labels: mesh_lattice::name::Labels::new(), observed })
+    });
+    World {
+        incarnation: Incarnation::new(),
+        term: 1,
+        apps: BTreeMap::from([(
+            name("adhoc"),
+            Desired::Wanted { revision: 3, application: Arc::new(application()) },
+        )]),
+        hosts: hosts.collect(),
+        assigned: BTreeMap::new(),
+        pins: BTreeMap::new(),
+        routes: BTreeMap::new(),
+    }
+}
+
+fn status_at(world: &World, since: &mut Since, now: u64) -> Status {
+    let answered_by = world.hosts.keys().next().unwrap();
+    let facts = Facts {
+        answered_by,
+        lattice: &LatticeName::default(),
+        world,
+        leader: Some(answered_by),
+        config: &BTreeMap::new(),
+        trust: Vec::new(),
+        events: Vec::new(),
+        now,
+    };
+    status(facts, since)
+}
+
+fn status_of(world: &World) -> Status {
+    status_at(world, &mut Since::default(), 1)
+}
+
+#[test]
+fn all_ready_is_ready() {
+    let (one, two) = hosts();
+    let seen = || Some(observed(ActorState::Ready, ProviderState::Running));
+    let status = status_of(&world(vec![(one.clone(), Standing::Ready, seen()), (two, Standing::Ready, seen())]));
+    assert_eq!(status.actors[0].replicas.ready, 2);
+    assert_eq!(status.actors[0].hosts[0].calls, 7);
+    assert_eq!(status.links[0].state, LinkState::Active);
+    assert_eq!((status.apps[0].state, status.apps[0].revision), (AppState::Ready, 3));
+    let leaders: Vec<_> = status.hosts.iter().filter(|host| host.leader).map(|host| &host.id).collect();
+    assert_eq!(leaders, [&one]);
+}
+
+#[test]
+fn what_a_lost_host_last_said_does_not_count() {
+    let (one, two) = hosts();
+    let seen = || Some(observed(ActorState::Ready, ProviderState::Running));
+    let status = status_of(&world(vec![(one, Standing::Ready, seen()), (two, Standing::Lost, seen())]));
+    assert_eq!(status.actors[0].replicas.ready, 1);
+    assert_eq!(status.actors[0].hosts[1].state, ActorState::Failed);
+    assert_eq!(status.apps[0].state, AppState::Degraded);
+    assert_eq!(status.hosts[1].state, HostState::Lost);
+}
+
+#[test]
+fn the_reason_of_a_part_is_the_reason_of_the_whole() {
+    let (one, two) = hosts();
+    let pending = || Some(observed(ActorState::Pending, ProviderState::Running));
+    let status = status_of(&world(vec![(one, Standing::Ready, pending()), (two, Standing::Ready, pending())]));
+    assert_eq!(status.apps[0].state, AppState::Progressing);
+    assert_eq!(status.apps[0].reason, "actor counter: because");
+    assert_eq!(status.links[0].state, LinkState::Pending);
+}
+
+#[test]
+fn a_provider_that_failed_everywhere_fails_its_application() {
+    let (one, two) = hosts();
+    let failed = || Some(observed(ActorState::Ready, ProviderState::Failed));
+    let status = status_of(&world(vec![(one, Standing::Ready, failed()), (two, Standing::Ready, failed())]));
+    assert_eq!(status.apps[0].state, AppState::Failed);
+    assert!(status.apps[0].reason.contains("no server"), "{}", status.apps[0].reason);
+    assert_eq!(status.providers[0].hosts[0].restarts, 2);
+}
+
+#[test]
+fn assigned_but_not_reported_is_pending() {
+    let (one, _) = hosts();
+    let mut world = world(vec![(one.clone(), Standing::Ready, None)]);
+    let item = Item { app: name("adhoc"), revision: 3, name: name("counter"), kind: ItemKind::Actor };
+    let assignment = Assignment { incarnation: world.incarnation, term: 1, items: vec![item] };
+    world.assigned.insert(one, assignment);
+    let status = status_of(&world);
+    assert_eq!(status.actors[0].hosts[0].state, ActorState::Pending);
+    assert_eq!(status.actors[0].replicas.ready, 0);
+}
+
+#[test]
+fn a_link_to_nothing_says_so() {
+    let (one, _) = hosts();
+    let mut world = world(vec![(one, Standing::Ready, None)]);
+    let mut application = application();
+    application.providers.clear();
+    let desired = Desired::Wanted { revision: 3, application: Arc::new(application) };
+    world.apps.insert(name("adhoc"), desired);
+    let status = status_of(&world);
+    assert_eq!((status.links[0].state, status.links[0].reason.as_str()), (
+        LinkState::Pending,
+        "nothing is called kv yet"
+    ));
+}
+
+#[test]
+fn since_is_when_the_state_was_first_seen() {
+    let (one, two) = hosts();
+    let seen = |state| Some(observed(state, ProviderState::Running));
+    let mut since = Since::default();
+    let pending = world(vec![(one.clone(), Standing::Ready, seen(ActorState::Pending))]);
+    assert_eq!(status_at(&pending, &mut since, 10).apps[0].since, 10);
+    assert_eq!(status_at(&pending, &mut since, 20).apps[0].since, 10);
+    let ready = world(vec![
+        (one, Standing::Ready, seen(ActorState::Ready)),
+        (two, Standing::Ready, seen(ActorState::Ready)),
+    ]);
+    assert_eq!(status_at(&ready, &mut since, 30).apps[0].since, 30);
+}

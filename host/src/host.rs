@@ -1,0 +1,558 @@
+//! One host: the order in which it is built, and the one in which it stops.
+//!
+//! ```text
+//! build: identity ─► trust ─► what is known ─► lattice ─► router ─► engine ─► actors, providers ─► admin port
+//! run:   until SIGTERM or SIGINT, until another process has this host's identity, or until something essential ends
+//! stop:  one function, numbered, with one deadline
+//! ```
+
+use std::{
+    collections::HashSet,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mesh_lattice::{Deadline, name::LabelKey};
+use mesh_provider::NatsDefault;
+use mesh_runtime::{Engine, EngineConfig, EngineError};
+use mesh_transport::{Connections, LeaseError, Remote};
+use tokio::{
+    runtime::Handle,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{Notify, mpsc, oneshot, watch},
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    actors::{self, Actors},
+    admin::{Admin, metrics::Metrics},
+    artifacts::Artifacts,
+    config::Config,
+    converge::{Converge, Report, Stop},
+    files,
+    identity::{Identity, IdentityError},
+    known::{Known, Origin},
+    lattice::{self, LatticeError, Link, Parts},
+    providers::{self, Kinds, Providers},
+    readiness::{Concern, Readiness},
+    router::{Far, Inward, Router, table::Table},
+    snapshot::{self, SnapshotError},
+    telemetry::{ExportError, Spans},
+    trust::{TrustFile, TrustFileError},
+};
+
+/// What is left to do once everything has stopped takes at most this long.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why there is no host.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// It does not know who it is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// It does not know whom to trust.
+    #[error(transparent)]
+    Trust(#[from] TrustFileError),
+    /// What it is to run cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// It cannot take part in the lattice.
+    #[error(transparent)]
+    Lattice(#[from] LatticeError),
+    /// Nothing can run on it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Its spans cannot be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// Something of the machine cannot be had.
+    #[error("{what}")]
+    Machine {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Why a host stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another process runs under its key.
+    #[error("identity_in_use: {0}")]
+    IdentityInUse(LeaseError),
+    /// It can no longer take part in the lattice.
+    #[error(transparent)]
+    Lattice(LatticeError),
+    /// Something essential ended.
+    #[error("{0} ended unexpectedly")]
+    Ended(&'static str),
+    /// It was told a second time to stop.
+    #[error("stopped at once, as asked for twice")]
+    Forced,
+}
+
+/// A host that has been built.
+pub struct Host {
+    config: Config,
+    identity: Identity,
+    root: mesh_lattice::id::OperatorId,
+    known: watch::Sender<Arc<Known>>,
+    spare: Option<Known>,
+    link: Option<Link>,
+    router: Arc<Router>,
+    converge: Converge,
+    report: watch::Receiver<Arc<Report>>,
+    store: watch::Sender<Option<Arc<mesh_transport::Artifacts>>>,
+    kinds: Kinds,
+    readiness: Readiness,
+    admin: Option<Admin>,
+    spans: Option<Spans>,
+    signals: Signals,
+    started: Instant,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// What a host knows before it has heard anything.
+struct Beginning {
+    known: Known,
+    spare: Option<Known>,
+    ran_before: HashSet<mesh_lattice::Digest>,
+}
+
+impl Host {
+    /// Builds a host: binds what it needs, runs nothing. `work` is where guests, HTTP and providers run.
+    ///
+    /// # Errors
+    ///
+    /// Where something that it cannot do without is missing.
+    pub async fn build(config: Config, kinds: Kinds, work: Handle) -> Result<Self, BuildError> {
+        let signals = Signals::listen().map_err(machine("signals cannot be handled"))?;
+        let identity = Identity::open(&config.host_key)?;
+        let trust = TrustFile::read(&config.trust)?;
+        let Beginning { known, spare, ran_before } = beginning(&config, &trust)?;
+        let (known, known_here) = watch::channel(Arc::new(known));
+
+        let link = match config.server.as_deref() {
+            Some(server) => Some(Link::open(&config, server, &identity, known_here.clone(), work.clone()).await?),
+            None => None,
+        };
+        let spans = match config.otel.as_deref() {
+            Some(url) => Some(export(&config, url, identity.id.as_str()).await?),
+            None => None,
+        };
+        let (table, tables) = watch::channel(Arc::new(Table::default()));
+        let far = link.as_ref().map(|link| -> Arc<dyn Far> { Arc::new(link.remote.clone()) });
+        let router = Router::new(tables, far, spans.as_ref().map(Spans::tracer));
+
+        let engine_config = EngineConfig { cache_dir: Some(actors::compiled_dir(&config.dir)), ..EngineConfig::default() };
+        let engine = Engine::new(engine_config)?;
+        let changed = Arc::new(Notify::new());
+        let (store, stores) = watch::channel(None);
+        let actors = Actors::new(Arc::new(actors::Starter {
+            engine: engine.clone(),
+            artifacts: Artifacts::new(config.dir.join("artifacts"), stores),
+            calls: router.clone(),
+            known: known_here.clone(),
+            ran_before,
+            changed: changed.clone(),
+        }));
+        let providers = Providers::new(Arc::new(providers::Starter {
+            kinds: kinds.clone(),
+            data_dir: config.dir.join("data"),
+            runtime_dir: config.runtime_dir.clone(),
+            calls: router.clone(),
+            default_nats: default_nats(&config),
+            tracing: spans.is_some(),
+            work,
+            changed: changed.clone(),
+        }));
+        let (report, reports) = watch::channel(Arc::new(Report {
+            origin: Origin::Nothing,
+            term: 0,
+            actors: Vec::new(),
+            providers: Vec::new(),
+        }));
+        let converge = Converge {
+            own: identity.id.clone(),
+            site: site(&config),
+            known: known_here,
+            actors,
+            providers,
+            kinds: kinds.clone(),
+            changed,
+            table,
+            report,
+        };
+        let readiness = Readiness::default();
+        let metrics =
+            Metrics::new(&identity, config.lattice.as_str(), router.clone(), reports.clone(), engine.clone());
+        let metrics = Arc::new(with_link(metrics, link.as_ref()));
+        let admin = config.admin.map(|address| bind_admin(address, &config, &readiness, metrics)).transpose()?;
+        Ok(Self {
+            root: trust.root,
+            config,
+            identity,
+            known,
+            spare,
+            link,
+            router,
+            converge,
+            report: reports,
+            store,
+            kinds,
+            readiness,
+            admin,
+            spans,
+            signals,
+            started: Instant::now(),
+        })
+    }
+
+    /// Runs until it is told to stop, and stops.
+    ///
+    /// # Errors
+    ///
+    /// Where it stopped by itself, or was told twice.
+    pub async fn run(self) -> Result<(), RunError> {
+        let Self { config, identity, mut signals, readiness, .. } = self;
+        tracing::info!(host = %identity.id, boot = %identity.boot, name = config.name, lattice = %config.lattice, "starting");
+        let (draining, drains) = watch::channel(false);
+        let cancel = CancellationToken::new();
+        let (stops, stopping) = mpsc::channel(4);
+        let mut core: JoinSet<&'static str> = JoinSet::new();
+        core.spawn(async move {
+            self.converge.run(stopping).await;
+            "converging"
+        });
+        core.spawn(run_readiness(self.report.clone(), readiness.clone(), config.server.is_none(), cancel.clone()));
+        if let Some(admin) = self.admin {
+            core.spawn(run_admin(admin, cancel.clone()));
+        }
+        let snapshots = self.known.subscribe();
+        core.spawn(keep_snapshot(snapshots, config.dir.join(snapshot::FILE), cancel.clone()));
+
+        let leave = CancellationToken::new();
+        let mut lattice = None;
+        if let Some(link) = self.link {
+            let parts = Parts {
+                identity,
+                root: self.root,
+                known: self.known,
+                spare: self.spare,
+                report: self.report,
+                store: self.store,
+                readiness: readiness.clone(),
+                kinds: self.kinds,
+                inward: Arc::new(Inward(self.router)),
+                draining: drains,
+                started: self.started,
+            };
+            let (connections, remote) = (link.connections.clone(), link.remote.clone());
+            let task = core_task(lattice::run(link, config.clone(), parts, leave.clone()));
+            lattice = Some(Membership { connections, remote, task, leave });
+        }
+        let ended = tokio::select! {
+            () = signals.next() => Ok(()),
+            Some(ended) = core.join_next() => Err(RunError::Ended(ended.unwrap_or("a core task"))),
+            ended = left(&mut lattice) => Err(ended),
+        };
+        if let Err(error) = &ended {
+            tracing::error!("{error}");
+        }
+        if matches!(ended, Err(RunError::IdentityInUse(_))) {
+            // The other process has this identity and its work: whatever this one still does, it does in its name.
+            return ended;
+        }
+        let all = Shutdown { config, readiness, draining, stops, lattice, cancel, core, spans: self.spans };
+        tokio::select! {
+            () = all.run() => ended,
+            () = signals.next() => Err(RunError::Forced),
+        }
+    }
+}
+
+/// A host's place in its lattice.
+struct Membership {
+    connections: Connections,
+    remote: Remote,
+    task: JoinHandle<Result<(), LatticeError>>,
+    leave: CancellationToken,
+}
+
+/// The task that `run` watches over by its handle and joins in the shutdown.
+#[expect(clippy::disallowed_methods, reason = "its handle is kept in the membership, watched, and joined when the host stops")]
+fn core_task(
+    future: impl Future<Output = Result<(), LatticeError>> + Send + 'static,
+) -> JoinHandle<Result<(), LatticeError>> {
+    tokio::spawn(future)
+}
+
+/// Why the host has left its lattice; never, where it is in none.
+async fn left(lattice: &mut Option<Membership>) -> RunError {
+    let Some(membership) = lattice else { return std::future::pending().await };
+    match (&mut membership.task).await {
+        Ok(Err(LatticeError::Lease(error @ LeaseError::IdentityInUse { .. }))) => RunError::IdentityInUse(error),
+        Ok(Err(error)) => RunError::Lattice(error),
+        Ok(Ok(())) | Err(_) => RunError::Ended("the part in the lattice"),
+    }
+}
+
+/// Everything that has to stop.
+struct Shutdown {
+    config: Config,
+    readiness: Readiness,
+    draining: watch::Sender<bool>,
+    stops: mpsc::Sender<Stop>,
+    lattice: Option<Membership>,
+    cancel: CancellationToken,
+    core: JoinSet<&'static str>,
+    spans: Option<Spans>,
+}
+
+impl Shutdown {
+    /// Stops the host in this order, all of it before one deadline.
+    async fn run(mut self) {
+        let deadline = Deadline::after(self.config.drain_delay);
+        tracing::info!(within = ?self.config.drain_delay, "stopping");
+
+        // 1. Say so: the lease and the report carry it, and the leader moves routes and work away.
+        self.readiness.set(Concern::Draining, Some("this host is stopping".into()));
+        self.draining.send_replace(true);
+
+        // 2. Bring no more calls in from outside: HTTP requests that are here are finished, new ones go to the other
+        //    holders of the shared socket.
+        self.stop(deadline, Stop::Sources).await;
+
+        // 3. Take no more calls of other hosts, and wait until none is taken, none is out and no stream is open.
+        if let Some(lattice) = &self.lattice
+            && !lattice.remote.drain(deadline.remaining()).await
+        {
+            tracing::warn!("calls between hosts were still open at the deadline");
+        }
+
+        // 4. Stop the actors: they have nothing left to do, or the deadline is over.
+        self.stop(deadline, Stop::Actors).await;
+
+        // 5. Stop the providers.
+        self.stop(deadline, Stop::Providers).await;
+
+        // 6. Say that all of it has stopped, and give the lease back.
+        if let Some(lattice) = &mut self.lattice {
+            lattice.leave.cancel();
+            if !lattice.task.is_finished() && timeout(FAREWELL, &mut lattice.task).await.is_err() {
+                lattice.task.abort();
+            }
+        }
+
+        // 7. Flush what is on its way: messages, spans.
+        if let Some(lattice) = &self.lattice {
+            lattice.connections.close(FAREWELL).await;
+        }
+        if let Some(spans) = self.spans.take() {
+            let flushed = tokio::task::spawn_blocking(move || spans.shutdown(FAREWELL));
+            let _ = timeout(FAREWELL, flushed).await;
+        }
+
+        // 8. Join what is left.
+        self.cancel.cancel();
+        let joined = async { while self.core.join_next().await.is_some() {} };
+        if timeout(FAREWELL, joined).await.is_err() {
+            self.core.abort_all();
+        }
+        tracing::info!("stopped");
+    }
+
+    async fn stop(&self, deadline: Deadline, what: impl FnOnce(Deadline, oneshot::Sender<()>) -> Stop) {
+        let (done, ended) = oneshot::channel();
+        if self.stops.send(what(deadline, done)).await.is_ok() {
+            // Each part keeps the deadline by itself; a little is left for it to say so.
+            let _ = timeout(deadline.remaining() + FAREWELL, ended).await;
+        }
+    }
+}
+
+fn machine(what: &str) -> impl FnOnce(io::Error) -> BuildError {
+    let what = what.to_owned();
+    move |source| BuildError::Machine { what, source }
+}
+
+/// A host that runs alone knows what its file says. One with a lattice waits for that, with what it kept as a spare.
+fn beginning(config: &Config, trust: &TrustFile) -> Result<Beginning, BuildError> {
+    let cache = config.dir.join("artifacts");
+    let alone = match &config.assignment {
+        Some(file) => Some(snapshot::read_assignment(file, &cache, trust.alone())?),
+        None => None,
+    };
+    let kept = snapshot::read(&config.dir.join(snapshot::FILE), mesh_claims::Trust::new(trust.root.clone()));
+    let kept = kept.unwrap_or_else(|error| {
+        tracing::warn!("what was kept of an earlier life is of no use: {error}");
+        None
+    });
+    let ran_before = kept.iter().flat_map(|kept| kept.revisions.values()).flat_map(|application| {
+        application.actors.iter().map(|actor| actor.artifact.digest)
+    });
+    let ran_before = ran_before.collect();
+    Ok(match alone {
+        Some(known) => Beginning { known, spare: None, ran_before },
+        None => {
+            let nothing = Known::nothing(mesh_claims::Trust::new(trust.root.clone()));
+            Beginning { known: nothing, spare: kept, ran_before }
+        }
+    })
+}
+
+/// The exporter's client blocks while it is built, and may not be built where tasks are polled.
+async fn export(config: &Config, url: &str, host: &str) -> Result<Spans, BuildError> {
+    let (config, url, host) = (config.clone(), url.to_owned(), host.to_owned());
+    let built = tokio::task::spawn_blocking(move || Spans::export(&config, &url, &host)).await;
+    match built {
+        Ok(built) => Ok(built?),
+        Err(_) => Err(machine("the exporter of spans cannot start")(io::Error::other("its thread ended"))),
+    }
+}
+
+fn site(config: &Config) -> String {
+    let site: Option<LabelKey> = "site".parse().ok();
+    site.and_then(|site| config.labels.get(&site)).map_or_else(String::new, ToString::to_string)
+}
+
+fn default_nats(config: &Config) -> Option<NatsDefault> {
+    config.server.as_ref().map(|server| NatsDefault {
+        url: server.clone(),
+        credentials_file: config.provider_creds.clone(),
+        tls_ca_file: config.tls_ca.clone(),
+        js_domain: config.js_domain.clone(),
+    })
+}
+
+/// What calls between hosts add to the metrics.
+fn with_link(metrics: Metrics, link: Option<&Link>) -> Metrics {
+    let Some(link) = link else { return metrics };
+    let (remote, health) = (link.remote.clone(), link.connections.health());
+    metrics.with(move |text| {
+        let stats = remote.stats();
+        text.metric("mesh_sessions", "gauge", "Sessions with other hosts.");
+        text.value("mesh_sessions", "", stats.sessions);
+        text.metric("mesh_frames_rejected_total", "counter", "Frames that no session vouches for.");
+        text.value("mesh_frames_rejected_total", "", stats.rejected_frames);
+        text.metric("mesh_handshakes_refused_total", "counter", "Hellos of hosts that are not enrolled.");
+        text.value("mesh_handshakes_refused_total", "", stats.refused_hellos);
+        text.metric("mesh_nats_up", "gauge", "1 where the connection is up.");
+        let (control, data) = {
+            let health = health.borrow();
+            (health.control_up, health.data_up)
+        };
+        text.value("mesh_nats_up", "connection=\"control\"", control.into());
+        text.value("mesh_nats_up", "connection=\"data\"", data.into());
+    })
+}
+
+/// Binds the admin port and writes down where it is, for those who asked for any free port.
+fn bind_admin(
+    address: SocketAddr,
+    config: &Config,
+    readiness: &Readiness,
+    metrics: Arc<Metrics>,
+) -> Result<Admin, BuildError> {
+    let admin = Admin::bind(address, readiness.clone(), metrics)
+        .map_err(machine(&format!("the admin port cannot be opened at {address}")))?;
+    let bound = admin.address().map_err(machine("the admin port's address cannot be told"))?;
+    files::write_private(&config.dir.join("admin"), format!("{bound}\n").as_bytes())
+        .map_err(machine("the admin port's address cannot be written down"))?;
+    tracing::info!(address = %bound, "the admin port is open");
+    Ok(admin)
+}
+
+async fn run_admin(admin: Admin, cancel: CancellationToken) -> &'static str {
+    if let Err(error) = admin.run(cancel).await {
+        tracing::error!("the admin port: {error}");
+    }
+    "the admin port"
+}
+
+/// Says on `/readyz` that nobody has told this host what to run, and where it runs alone, which part of it is not
+/// ready.
+async fn run_readiness(
+    mut report: watch::Receiver<Arc<Report>>,
+    readiness: Readiness,
+    alone: bool,
+    cancel: CancellationToken,
+) -> &'static str {
+    loop {
+        let now = report.borrow_and_update().clone();
+        let nothing = now.origin == Origin::Nothing;
+        readiness.set(Concern::NothingKnown, nothing.then(|| "this host has not been told what to run yet".into()));
+        if alone {
+            readiness.set(Concern::Work, unready(&now));
+        }
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            changed = report.changed() => if changed.is_err() { cancel.cancelled().await },
+        }
+    }
+    "the readiness"
+}
+
+/// What is not ready and why, in one line.
+fn unready(report: &Report) -> Option<String> {
+    use mesh_lattice::stored::{ActorState, ProviderState};
+    let say = |name: &mesh_lattice::Name, reason: &str| match reason {
+        "" => format!("{name} is starting"),
+        reason => format!("{name}: {reason}"),
+    };
+    let actors = report.actors.iter().filter(|(actor, _)| actor.state != ActorState::Ready);
+    let actors = actors.map(|(actor, _)| say(&actor.name, &actor.reason));
+    let providers = report.providers.iter().filter(|provider| provider.state != ProviderState::Running);
+    let providers = providers.map(|provider| say(&provider.name, &provider.reason));
+    let unready: Vec<_> = actors.chain(providers).collect();
+    (!unready.is_empty()).then(|| unready.join("; "))
+}
+
+/// Writes the snapshot whenever it changes.
+async fn keep_snapshot(
+    mut known: watch::Receiver<Arc<Known>>,
+    path: std::path::PathBuf,
+    cancel: CancellationToken,
+) -> &'static str {
+    let mut written: Option<Vec<u8>> = None;
+    loop {
+        let now = known.borrow_and_update().clone();
+        let bytes = (now.origin == Origin::Lattice).then(|| snapshot::take(&now)).flatten();
+        if let Some(bytes) = bytes.filter(|bytes| written.as_ref() != Some(bytes)) {
+            let (path, content) = (path.clone(), bytes.clone());
+            match tokio::task::spawn_blocking(move || snapshot::write(&path, &content)).await {
+                Ok(Ok(())) => written = Some(bytes),
+                Ok(Err(error)) => tracing::warn!("the snapshot is not written: {error}"),
+                Err(_) => {}
+            }
+        }
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            changed = known.changed() => if changed.is_err() { cancel.cancelled().await },
+        }
+    }
+    "the snapshot"
+}

@@ -1,0 +1,182 @@
+//! What this host knows of the lattice: what is wanted, what it is to run itself, who serves what, whom to trust.
+//!
+//! One immutable value, made anew by whoever has a newer one (the lattice, a snapshot, an assignment file) and read
+//! by `converge.rs`. Nothing in it says that something is to stop because it is missing: an assignment that is
+//! `None` changes nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use mesh_claims::{Envelope, Trust};
+use mesh_lattice::{
+    HostId, Incarnation, Name,
+    application::{Application, ConfigPart, Values},
+    key::Key,
+    stored::{Assignment, Route},
+};
+
+use crate::links::{Declared, Links};
+
+/// What this host knows.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Where it knows it from.
+    pub origin: Origin,
+    /// The life of the lattice's state that it belongs to.
+    pub incarnation: Incarnation,
+    /// The applications in their wanted revisions.
+    pub apps: BTreeMap<Name, WantedApp>,
+    /// Every revision that is kept, the wanted ones included.
+    pub revisions: BTreeMap<(Name, u64), Arc<Application>>,
+    /// Shared configurations.
+    pub config: BTreeMap<Name, Values>,
+    /// What this host is to run; `None` where nobody has said anything yet.
+    pub assignment: Option<Assignment>,
+    /// Who serves what.
+    pub routes: BTreeMap<Name, Route>,
+    /// What each host is to run.
+    pub placements: BTreeMap<HostId, BTreeSet<Name>>,
+    /// Whom to trust.
+    pub trust: Arc<Trust>,
+    /// The statements that the trust was made from, for the snapshot.
+    pub statements: Vec<(Key, Envelope)>,
+}
+
+/// Where a host knows something from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From nowhere yet.
+    Nothing,
+    /// From the file that it was told to run.
+    File,
+    /// From what it kept of an earlier life.
+    Snapshot,
+    /// From the lattice.
+    Lattice,
+}
+
+/// An application in its wanted revision.
+#[derive(Debug, Clone)]
+pub struct WantedApp {
+    /// The revision.
+    pub revision: u64,
+    /// What it says.
+    pub application: Arc<Application>,
+    /// For each of its links, in their order: a number that grows with the time at which it was first declared.
+    pub links_since: Vec<u64>,
+}
+
+impl Known {
+    /// Nothing but whom to trust.
+    #[must_use]
+    pub fn nothing(trust: Trust) -> Self {
+        Self {
+            origin: Origin::Nothing,
+            incarnation: Incarnation(uuid::Uuid::nil()),
+            apps: BTreeMap::new(),
+            revisions: BTreeMap::new(),
+            config: BTreeMap::new(),
+            assignment: None,
+            routes: BTreeMap::new(),
+            placements: BTreeMap::new(),
+            trust: Arc::new(trust),
+            statements: Vec::new(),
+        }
+    }
+
+    /// The links of all wanted applications.
+    #[must_use]
+    pub fn links(&self) -> Links {
+        let mut declared = Vec::new();
+        for (app, wanted) in &self.apps {
+            for (index, link) in wanted.application.links.iter().enumerate() {
+                let since = wanted.links_since.get(index).copied().unwrap_or(u64::MAX);
+                declared.push(Declared { app: app.clone(), since, link: link.clone() });
+            }
+        }
+        Links::new(declared, &self.provider_names())
+    }
+
+    fn provider_names(&self) -> HashSet<Name> {
+        let wanted = self.apps.values().flat_map(|app| &app.application.providers);
+        wanted.map(|provider| provider.name.clone()).collect()
+    }
+
+    /// Every actor and provider that somebody wants.
+    #[must_use]
+    pub fn names(&self) -> HashSet<Name> {
+        let actors = self.apps.values().flat_map(|app| &app.application.actors).map(|actor| actor.name.clone());
+        actors.chain(self.provider_names()).collect()
+    }
+
+    /// A configuration put together from its parts, later ones first asked; the name of a shared one that is missing
+    /// otherwise.
+    pub(crate) fn resolve<'a>(&self, parts: &'a [ConfigPart]) -> Result<Values, &'a Name> {
+        let mut values = Values::new();
+        for part in parts {
+            match part {
+                ConfigPart::Values(own) => values.extend(own.clone()),
+                ConfigPart::Shared(name) => {
+                    let shared = self.config.get(name).ok_or(name)?;
+                    values.extend(shared.clone());
+                }
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// When each link of the wanted revision was first declared, from the revisions that are kept: a link that stayed
+/// through a change of its application is as old as it was. `revisions` in their order, each with a number that grows
+/// with time; the last one is the wanted one.
+#[must_use]
+pub fn links_since(revisions: &[(u64, &Application)]) -> Vec<u64> {
+    let Some(((newest, wanted), older)) = revisions.split_last() else { return Vec::new() };
+    let first_declared = |link: &mesh_lattice::application::Link| {
+        let kept = |other: &mesh_lattice::application::Link| {
+            (&other.source, &other.target, &other.name) == (&link.source, &link.target, &link.name)
+                && other.interfaces == link.interfaces
+        };
+        let unbroken = older.iter().rev().take_while(|(_, application)| application.links.iter().any(kept));
+        unbroken.last().map_or(*newest, |(since, _)| *since)
+    };
+    wanted.links.iter().map(first_declared).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app(links: &[(&str, &str)]) -> Application {
+        let links: Vec<_> = links
+            .iter()
+            .map(|(source, target)| serde_json::json!({ "source": source, "target": target, "interfaces": ["a:b"] }))
+            .collect();
+        serde_json::from_value(serde_json::json!({ "name": "app", "links": links })).unwrap()
+    }
+
+    #[test]
+    fn a_link_that_stayed_is_as_old_as_it_was() {
+        let (first, second, third) = (app(&[("a", "b")]), app(&[("a", "b"), ("c", "d")]), app(&[("c", "d"), ("a", "b")]));
+        assert_eq!(links_since(&[(10, &first), (20, &second), (30, &third)]), [20, 10]);
+        let gone = app(&[]);
+        assert_eq!(links_since(&[(10, &first), (20, &gone), (30, &first)]), [30]);
+        assert!(links_since(&[]).is_empty());
+    }
+
+    #[test]
+    fn later_parts_of_a_configuration_win_and_a_missing_one_is_named() {
+        let root = mesh_claims::KeyPair::generate(mesh_claims::KeyKind::Operator);
+        let mut known = Known::nothing(Trust::new(root.operator_id().unwrap()));
+        let values = |pairs: &[(&str, &str)]| -> Values {
+            pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+        };
+        known.config.insert("shared".parse().unwrap(), values(&[("a", "shared"), ("b", "shared")]));
+        let parts = [ConfigPart::Shared("shared".parse().unwrap()), ConfigPart::Values(values(&[("b", "own")]))];
+        assert_eq!(known.resolve(&parts).unwrap(), values(&[("a", "shared"), ("b", "own")]));
+        let missing = [ConfigPart::Shared("missing".parse().unwrap())];
+        assert_eq!(known.resolve(&missing).unwrap_err().as_str(), "missing");
+    }
+}

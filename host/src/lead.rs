@@ -1,0 +1,247 @@
+//! The leader: whoever holds the lease plans for all.
+//!
+//! ```text
+//!            Leadership.leading
+//!  following ───────────────────► leading: watch state and leases ──► World ──► plan ──► write what changes
+//!      ▲                              │                                           ▲            │ conflict
+//!      └──────────────────────────────┘ lost or stopped                           └────────────┘ look again
+//! ```
+//!
+//! Every host could lead; one does. It watches everything that is stored and every lease, and answers the control
+//! requests, because it alone has the whole state and because commits that one host judges do not race. Nothing that
+//! it does is needed for what already runs: without a leader, or with one that cannot plan (state missing, not yet
+//! read, grace not over), assignments and routes stay as they are.
+
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mesh_claims::KeyPair;
+use mesh_lattice::{HostId, Name, id::OperatorId, key::Key, key::pattern, stored::Event};
+use mesh_scheduler::{Plan, Standing, World};
+use mesh_transport::{
+    Connections, Judgement, LeaseTable, Leadership, Leases, Standing as Renewal, State, StateError,
+};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    ctl::{self, Desk},
+    mirror::{Mirror, Sign},
+};
+
+/// How often the state of the leases is looked at, and plans are made that have become due.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long after taking office a host whose lease was not seen yet is not called gone: time for every lease to be
+/// read and for two renewals. One whose lease *was* seen has the whole time that the lease allows it.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Events that are kept for `get events`.
+const EVENTS: usize = 500;
+
+/// What leading needs.
+pub(crate) struct Lead {
+    pub(crate) connections: Connections,
+    pub(crate) state: State,
+    pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) key: Arc<KeyPair>,
+    pub(crate) host: HostId,
+    pub(crate) root: OperatorId,
+    pub(crate) kinds: BTreeMap<Name, ctl::Kind>,
+}
+
+impl Lead {
+    /// Leads whenever this host is the leader, until `cancel`.
+    pub(crate) async fn run(mut self, cancel: CancellationToken) {
+        loop {
+            let leading = tokio::select! {
+                () = cancel.cancelled() => return,
+                leading = now_leads(&mut self.leadership) => leading,
+            };
+            if !leading {
+                return;
+            }
+            let term = self.leadership.borrow().term;
+            tracing::info!(term, "this host leads");
+            Term::begin(&self, term).run(&mut self.leadership.clone(), &cancel).await;
+            if cancel.is_cancelled() {
+                return;
+            }
+            tracing::info!(term, "this host no longer leads");
+        }
+    }
+}
+
+/// Waits until this host leads; false where nobody will say so any more.
+async fn now_leads(leadership: &mut watch::Receiver<Leadership>) -> bool {
+    leadership.wait_for(|now| now.leading).await.is_ok()
+}
+
+async fn no_longer_leads(leadership: &mut watch::Receiver<Leadership>, term: u64) {
+    // Where nobody will say so any more, the term is over too.
+    let _ = leadership.wait_for(|now| !now.leading || now.term != term).await;
+}
+
+/// One term in office.
+struct Term<'a> {
+    lead: &'a Lead,
+    term: u64,
+    mirror: Mirror,
+    leases: LeaseTable,
+    /// Whether something changed since the last plan.
+    due: bool,
+    /// How each host stood when it was last looked at: what events are made from.
+    standings: BTreeMap<HostId, Standing>,
+    rejected: BTreeSet<HostId>,
+    desk: Desk,
+}
+
+impl<'a> Term<'a> {
+    fn begin(lead: &'a Lead, term: u64) -> Self {
+        Self {
+            lead,
+            term,
+            mirror: Mirror::new(lead.root.clone(), lead.state.incarnation()),
+            leases: LeaseTable::new(Instant::now(), GRACE),
+            due: true,
+            standings: BTreeMap::new(),
+            rejected: BTreeSet::new(),
+            desk: Desk::new(lead.kinds.clone(), EVENTS),
+        }
+    }
+
+    async fn run(mut self, leadership: &mut watch::Receiver<Leadership>, cancel: &CancellationToken) {
+        let mut changes = self.lead.state.watch(pattern::ALL);
+        let mut sightings = Leases::new(&self.lead.state).watch();
+        let mut requests = None;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            if requests.is_none() && self.mirror.is_complete() {
+                requests = mesh_transport::control::serve(&self.lead.connections).await.ok();
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = no_longer_leads(leadership, self.term) => return,
+                change = changes.next() => self.note(change),
+                event = sightings.next() => self.leases.step(event, Instant::now()),
+                request = ctl::next(&mut requests) => self.answer(request).await,
+                _ = tick.tick() => self.look().await,
+            }
+        }
+    }
+
+    fn note(&mut self, change: mesh_transport::Change) {
+        self.due = true;
+        if let Err(refusal) = self.mirror.apply(change) {
+            tracing::warn!(target: "audit", refusal, "a stored value was refused");
+        }
+        if let Some(reason) = self.mirror.stale() {
+            tracing::warn!(reason, "state_stale: nothing is planned until the state is back");
+        }
+    }
+
+    fn signs(&self) -> BTreeMap<HostId, Sign> {
+        let sign = |one: &Judgement| Sign { alive: one.standing != Renewal::Lost, draining: one.draining };
+        self.leases.judge(Instant::now()).into_iter().map(|one| (one.host.clone(), sign(&one))).collect()
+    }
+
+    fn world(&self) -> World {
+        self.mirror.world(self.term, &self.signs())
+    }
+
+    /// Looks at the hosts, and plans where something changed and everything is known.
+    async fn look(&mut self) {
+        let settled = self.leases.settled(Instant::now());
+        if !self.mirror.is_complete() || !settled {
+            return;
+        }
+        let world = self.world();
+        self.tell_changes(&world).await;
+        if !std::mem::take(&mut self.due) {
+            return;
+        }
+        let plan = mesh_scheduler::plan(&world);
+        if let Err(error) = self.write(plan).await {
+            tracing::debug!(%error, "a plan was not written; it is made again");
+            self.due = true;
+        }
+    }
+
+    /// Says what changed about the hosts, and makes a plan due where that matters.
+    async fn tell_changes(&mut self, world: &World) {
+        for (id, host) in &world.hosts {
+            let before = self.standings.insert(id.clone(), host.standing);
+            if before == Some(host.standing) {
+                continue;
+            }
+            self.due = true;
+            let (kind, message) = match (before, host.standing) {
+                (_, Standing::Untrusted) if self.rejected.insert(id.clone()) => {
+                    ("host_rejected", "its key is not enrolled: it gets no work")
+                }
+                (_, Standing::Untrusted) => continue,
+                (_, Standing::Lost) => ("host_lost", "its lease is no longer renewed"),
+                (_, Standing::Leaving) => ("host_leaving", "it is shutting down"),
+                (None | Some(Standing::Lost | Standing::Leaving | Standing::Untrusted), Standing::Ready) => {
+                    ("host_ready", "it takes work")
+                }
+                (_, Standing::Draining | Standing::Cordoned | Standing::Ready) => ("host_changed", "people changed it"),
+            };
+            self.tell(kind, id.as_str(), message).await;
+        }
+    }
+
+    async fn tell(&mut self, kind: &str, subject: &str, message: &str) {
+        tracing::info!(kind, subject, message, "event");
+        let event = Event {
+            at: crate::trust::now(),
+            host: self.lead.host.clone(),
+            kind: kind.to_owned(),
+            subject: subject.to_owned(),
+            message: message.to_owned(),
+        };
+        if self.lead.connections.publish_event(&event).await.is_err() {
+            tracing::debug!(kind, "an event could not be published: the lattice is away");
+        }
+        self.desk.keep(event);
+    }
+
+    /// Routes first, so that callers leave what is about to stop; then pins, then the work itself.
+    async fn write(&self, plan: Plan) -> Result<(), StateError> {
+        for (name, route) in &plan.routes {
+            self.put(Key::Route(name.clone()), route).await?;
+        }
+        for (name, pin) in &plan.pins {
+            self.put(Key::Pin(name.clone()), pin).await?;
+        }
+        for (host, assignment) in &plan.assignments {
+            self.put(Key::Assign(host.clone()), assignment).await?;
+        }
+        Ok(())
+    }
+
+    async fn put<T: Serialize>(&self, key: Key, value: &T) -> Result<(), StateError> {
+        let position = self.mirror.position(&key);
+        self.lead.state.put_signed(&key, value, position, &self.lead.key).await.map(drop)
+    }
+
+    async fn answer(&mut self, request: mesh_transport::Request) {
+        let world = self.world();
+        let leads = Some(&self.lead.host);
+        let office = ctl::Office {
+            host: &self.lead.host,
+            lattice: self.lead.connections.lattice(),
+            state: &self.lead.state,
+            mirror: &self.mirror,
+            world: &world,
+            leader: leads,
+        };
+        self.desk.answer(request, office).await;
+    }
+}

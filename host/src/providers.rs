@@ -1,0 +1,402 @@
+//! The providers of this host: one task owns each of them, starts it, tells it its links, watches its health, starts
+//! it again, and converges to what `converge.rs` last said about it. When is decided in `supervisor.rs`.
+
+pub mod supervisor;
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mesh_lattice::{Deadline, InterfacePattern, Name, Serve, application::Values, stored::{FailedLink, ProviderState}};
+use mesh_provider::{Context, Factory, LinkId, NatsDefault, Provider, ProviderLink, StartError};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::timeout,
+};
+
+use supervisor::{Action, Event, Supervisor};
+
+/// One start takes at most this long.
+const START: Duration = Duration::from_secs(30);
+/// One link is taken or refused within this.
+const LINK: Duration = Duration::from_secs(10);
+/// Health is asked this often.
+const CHECK: Duration = Duration::from_secs(2);
+/// And answered within this.
+const ANSWER: Duration = Duration::from_secs(2);
+/// A provider that is replaced or given up lets go of what it holds within this.
+const LET_GO: Duration = Duration::from_secs(5);
+/// How long a call may be on its way from the router's choice to the provider.
+const ROUTED_LATE: Duration = Duration::from_millis(50);
+/// A link that was refused is offered again this often: what stood against it may be gone.
+const OFFER_AGAIN: Duration = Duration::from_secs(5);
+
+/// One provider as it is to run here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProviderSpec {
+    /// The application that it belongs to.
+    pub app: Name,
+    /// The revision that it is read from.
+    pub revision: u64,
+    /// What it is started with: another start where this changes.
+    pub run: ProviderRun,
+    /// Its links.
+    pub links: BTreeMap<LinkId, ProviderLink>,
+    /// Links that it cannot be told, and why.
+    pub lacking: Vec<FailedLink>,
+}
+
+/// What a provider is started with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProviderRun {
+    /// Which built-in provider it is.
+    pub kind: Name,
+    /// Its configuration.
+    pub config: Values,
+}
+
+/// How a provider is here.
+#[derive(Clone)]
+pub struct ProviderStatus {
+    /// As it is wanted.
+    pub spec: ProviderSpec,
+    /// How it is.
+    pub state: ProviderState,
+    /// Why.
+    pub reason: String,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// It, where it serves.
+    pub provider: Option<Arc<dyn Provider>>,
+    /// Links that it does not have, and why.
+    pub failed_links: Vec<FailedLink>,
+}
+
+/// The built-in providers, by kind.
+#[derive(Clone, Default)]
+pub struct Kinds(BTreeMap<Name, Arc<dyn Factory>>);
+
+impl Kinds {
+    /// These.
+    #[must_use]
+    pub fn new(factories: Vec<Arc<dyn Factory>>) -> Self {
+        Self(factories.into_iter().map(|factory| (factory.kind(), factory)).collect())
+    }
+
+    /// The one of this kind.
+    #[must_use]
+    pub fn get(&self, kind: &Name) -> Option<&Arc<dyn Factory>> {
+        self.0.get(kind)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, &Arc<dyn Factory>)> {
+        self.0.iter()
+    }
+
+    /// What providers of this kind serve.
+    #[must_use]
+    pub fn interfaces(&self, kind: &Name) -> Vec<InterfacePattern> {
+        self.get(kind).map(|factory| factory.interfaces()).unwrap_or_default()
+    }
+}
+
+/// What every start needs.
+pub struct Starter {
+    /// The built-in providers.
+    pub kinds: Kinds,
+    /// Their data lives under here, each in a directory of its own name.
+    pub data_dir: PathBuf,
+    /// Where the hosts of this machine find each other.
+    pub runtime_dir: PathBuf,
+    /// Takes their calls.
+    pub calls: Arc<dyn Serve>,
+    /// The NATS server of those that stand on one and are told none.
+    pub default_nats: Option<NatsDefault>,
+    /// Whether spans are exported.
+    pub tracing: bool,
+    /// Where they run.
+    pub work: Handle,
+    /// Told whenever a status changes.
+    pub changed: Arc<Notify>,
+}
+
+/// The providers of this host.
+pub struct Providers {
+    starter: Arc<Starter>,
+    slots: BTreeMap<Name, Slot>,
+    tasks: JoinSet<Name>,
+}
+
+struct Slot {
+    wanted: watch::Sender<Option<ProviderSpec>>,
+    status: watch::Receiver<Option<ProviderStatus>>,
+}
+
+impl Providers {
+    /// None yet.
+    #[must_use]
+    pub fn new(starter: Arc<Starter>) -> Self {
+        Self { starter, slots: BTreeMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// Starts a provider, or changes the one of that name. Returns at once.
+    pub fn put(&mut self, name: &Name, spec: ProviderSpec) {
+        if let Some(slot) = self.slots.get(name) {
+            slot.wanted.send_replace(Some(spec));
+            return;
+        }
+        let (wanted, wants) = watch::channel(Some(spec));
+        let (publish, status) = watch::channel(None);
+        let task = Task {
+            name: name.clone(),
+            starter: self.starter.clone(),
+            wants,
+            publish,
+            supervisor: Supervisor::default(),
+            running: None,
+            told: BTreeMap::new(),
+            failed_links: Vec::new(),
+            offered: Instant::now(),
+        };
+        self.tasks.spawn_on(task.run(), &self.starter.work);
+        self.slots.insert(name.clone(), Slot { wanted, status });
+    }
+
+    /// Stops a provider. Returns at once; it finishes what it has.
+    pub fn stop(&mut self, name: &Name) {
+        if let Some(slot) = self.slots.remove(name) {
+            slot.wanted.send_replace(None);
+        }
+    }
+
+    /// What is wanted of each provider.
+    pub fn wanted(&self) -> impl Iterator<Item = (&Name, Option<ProviderSpec>)> {
+        self.slots.iter().map(|(name, slot)| (name, slot.wanted.borrow().clone()))
+    }
+
+    /// How each provider is.
+    pub fn statuses(&self) -> impl Iterator<Item = (&Name, ProviderStatus)> {
+        self.slots.iter().filter_map(|(name, slot)| Some((name, slot.status.borrow().clone()?)))
+    }
+
+    /// Forgets the tasks that have ended.
+    pub fn reap(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!("a provider's task ended unexpectedly: {error}");
+            }
+        }
+    }
+
+    /// Lets the providers that bring calls in finish what they have, and take nothing new.
+    pub async fn drain_sources(&self, deadline: Deadline) {
+        let source = |status: &ProviderStatus| {
+            status.spec.links.keys().any(|link| link.end == mesh_provider::End::Source)
+        };
+        let sources: Vec<_> = self.statuses().filter(|(_, status)| source(status)).collect();
+        let drains = sources.iter().filter_map(|(_, status)| status.provider.as_ref()).map(|source| source.drain(deadline));
+        let _ = timeout(deadline.remaining(), futures::future::join_all(drains)).await;
+    }
+
+    /// Stops every provider and waits for it, to the deadline.
+    pub async fn stop_all(&mut self, deadline: Deadline) {
+        for name in self.slots.keys().cloned().collect::<Vec<_>>() {
+            self.stop(&name);
+        }
+        let joined = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(deadline.remaining(), joined).await.is_err() {
+            tracing::warn!("some providers had not stopped at the deadline");
+            self.tasks.abort_all();
+        }
+    }
+}
+
+/// Owns one provider.
+struct Task {
+    name: Name,
+    starter: Arc<Starter>,
+    wants: watch::Receiver<Option<ProviderSpec>>,
+    publish: watch::Sender<Option<ProviderStatus>>,
+    supervisor: Supervisor,
+    running: Option<(Arc<dyn Provider>, ProviderRun)>,
+    /// The links that it has taken.
+    told: BTreeMap<LinkId, ProviderLink>,
+    failed_links: Vec<FailedLink>,
+    /// When its links were last offered.
+    offered: Instant,
+}
+
+impl Task {
+    async fn run(mut self) -> Name {
+        let mut action = Action::Start;
+        loop {
+            let Some(spec) = self.wants.borrow_and_update().clone() else { break };
+            self.say(&spec);
+            let event = match action {
+                Action::Start => self.start(&spec).await,
+                Action::Watch => self.watch(&spec).await,
+                Action::Wait(wait) => self.wait(&spec, Some(wait)).await,
+                Action::GiveUp => self.wait(&spec, None).await,
+            };
+            let Some(event) = event else { break };
+            let before = self.supervisor.state().0;
+            action = self.supervisor.step(event, Instant::now(), crate::chance());
+            let (state, reason) = self.supervisor.state();
+            if state != before {
+                tracing::info!(provider = %self.name, ?state, reason, "the provider changed its state");
+            }
+        }
+        self.let_go().await;
+        self.name
+    }
+
+    /// Starts it and tells it its links; `None` where it is not wanted any more.
+    async fn start(&mut self, spec: &ProviderSpec) -> Option<Event> {
+        self.let_go().await;
+        let Some(factory) = self.starter.kinds.get(&spec.run.kind).cloned() else {
+            return Some(Event::Misconfigured(format!("this host has no provider {}", spec.run.kind)));
+        };
+        let context = Context {
+            name: self.name.clone(),
+            config: spec.run.config.clone(),
+            data_dir: self.starter.data_dir.join(self.name.as_str()),
+            runtime_dir: self.starter.runtime_dir.clone(),
+            calls: self.starter.calls.clone(),
+            default_nats: self.starter.default_nats.clone(),
+            tracing: self.starter.tracing,
+        };
+        match timeout(START, factory.start(context)).await {
+            Err(_) => Some(Event::StartFailed(format!("it did not start within {} s", START.as_secs()))),
+            Ok(Err(StartError::Config(error))) => Some(Event::Misconfigured(error.to_string())),
+            Ok(Err(error)) => Some(Event::StartFailed(error.to_string())),
+            Ok(Ok(provider)) => {
+                self.running = Some((provider, spec.run.clone()));
+                self.tell_links(spec).await;
+                Some(Event::Started)
+            }
+        }
+    }
+
+    /// Watches over what runs until something happens.
+    async fn watch(&mut self, spec: &ProviderSpec) -> Option<Event> {
+        let wanted = timeout(CHECK, self.wants.changed()).await;
+        match wanted {
+            Ok(Err(_)) => std::future::pending().await,
+            Ok(Ok(())) => {
+                let spec = self.wants.borrow_and_update().clone()?;
+                if self.running.as_ref().is_some_and(|(_, run)| *run != spec.run) {
+                    return Some(Event::Changed);
+                }
+                self.tell_links(&spec).await;
+            }
+            Err(_) if !self.failed_links.is_empty() && self.offered.elapsed() > OFFER_AGAIN => {
+                self.tell_links(spec).await;
+            }
+            Err(_) => {}
+        }
+        let (provider, _) = self.running.as_ref()?;
+        Some(match timeout(ANSWER, provider.health()).await {
+            Ok(Ok(())) => Event::Well,
+            Ok(Err(reason)) => Event::Unwell(reason),
+            Err(_) => Event::Silent,
+        })
+    }
+
+    /// Waits, for a time or for ever, or until it is wanted otherwise.
+    async fn wait(&mut self, spec: &ProviderSpec, wait: Option<Duration>) -> Option<Event> {
+        self.let_go().await;
+        let until = tokio::time::Instant::now() + wait.unwrap_or(Duration::MAX / 4).min(Duration::from_secs(1 << 30));
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return Some(Event::Due),
+                changed = self.wants.changed() => {
+                    if changed.is_err() {
+                        return std::future::pending().await;
+                    }
+                    let wanted = self.wants.borrow_and_update().clone()?;
+                    if wanted.run != spec.run {
+                        return Some(Event::Changed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes back the links that are not wanted any more, then tells it the new and changed ones.
+    async fn tell_links(&mut self, spec: &ProviderSpec) {
+        let Some((provider, _)) = self.running.clone() else { return };
+        self.offered = Instant::now();
+        let gone: Vec<_> = self.told.keys().filter(|id| !spec.links.contains_key(id)).cloned().collect();
+        for id in gone {
+            let _ = timeout(LINK, provider.delete_link(&id)).await;
+            self.told.remove(&id);
+        }
+        self.failed_links.clone_from(&spec.lacking);
+        for (id, link) in &spec.links {
+            if self.told.get(id) == Some(link) {
+                continue;
+            }
+            let refused = match timeout(LINK, provider.put_link(link.clone())).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.reason()),
+                Err(_) => Some(format!("it did not take the link within {} s", LINK.as_secs())),
+            };
+            match refused {
+                None => {
+                    self.told.insert(id.clone(), link.clone());
+                }
+                Some(reason) => {
+                    tracing::warn!(provider = %self.name, peer = %link.peer, link = %link.name, "a link is refused: {reason}");
+                    self.told.remove(id);
+                    self.failed_links.push(FailedLink { peer: link.peer.clone(), link: link.name.clone(), reason });
+                }
+            }
+        }
+    }
+
+    /// Ends what runs.
+    async fn let_go(&mut self) {
+        self.told.clear();
+        if self.running.is_some() {
+            // Calls that were routed just before still reach it.
+            tokio::time::sleep(ROUTED_LATE).await;
+        }
+        if let Some((provider, _)) = self.running.take()
+            && timeout(LET_GO, provider.drain(Deadline::after(LET_GO))).await.is_err()
+        {
+            tracing::warn!(provider = %self.name, "the provider did not stop in time");
+        }
+    }
+
+    fn say(&self, spec: &ProviderSpec) {
+        let (state, reason) = self.supervisor.state();
+        let serves = matches!(state, ProviderState::Running | ProviderState::Unhealthy);
+        let status = ProviderStatus {
+            spec: spec.clone(),
+            state,
+            reason: reason.to_owned(),
+            restarts: self.supervisor.restarts(),
+            provider: self.running.as_ref().filter(|_| serves).map(|(provider, _)| provider.clone()),
+            failed_links: self.failed_links.clone(),
+        };
+        let changed = self.publish.borrow().as_ref().is_none_or(|old| differs(old, &status));
+        if changed {
+            self.publish.send_replace(Some(status));
+            self.starter.changed.notify_one();
+        }
+    }
+}
+
+fn differs(old: &ProviderStatus, new: &ProviderStatus) -> bool {
+    let provider = |status: &ProviderStatus| status.provider.as_ref().map(|provider| Arc::as_ptr(provider).cast::<()>());
+    old.spec != new.spec
+        || (old.state, &old.reason, old.restarts) != (new.state, &new.reason, new.restarts)
+        || old.failed_links != new.failed_links
+        || provider(old) != provider(new)
+}

@@ -1,0 +1,299 @@
+//! Where an invocation is routed: every call of every actor and provider of this host, and every call that comes in
+//! from another host, passes here.
+//!
+//! ```text
+//! actor, provider ─► Router ─┬─► what serves here          no NATS message
+//!                            ├─► a host, then one other    where the first has certainly not done it
+//!                            └─► a bounded wait            wanted, but ready nowhere
+//! other host ──────► Inward ───► what serves here, or a refusal: a call crosses the lattice once
+//! ```
+//!
+//! The choice itself is pure: [`target`]. What is known is one immutable [`table::Table`], replaced as a whole; no
+//! lock is held across a wait.
+
+pub mod count;
+mod keep;
+pub mod table;
+pub mod target;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use mesh_lattice::{CallError, Code, Deadline, HostId, Invocation, Reply, Serve, frame::Load};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, watch},
+    time::timeout,
+};
+
+use crate::telemetry::{Place, Tracer};
+use count::Counters;
+use keep::keep;
+use table::{Local, Path, Table};
+use target::{Choice, choose};
+
+/// Calls that may wait for a target at one time; beyond that they are refused as busy.
+const MAX_WAITING: usize = 1024;
+/// Nobody waits longer for a target than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// A host that did not take a call may be back before its route changes: it is tried again this often.
+const RETRY: Duration = Duration::from_millis(200);
+/// A call from another host may be ahead of the link that allows it, because the two hosts hear of it one after the
+/// other: it is waited for this long before the call is denied.
+const LINK_LAG: Duration = Duration::from_secs(1);
+
+/// Calls on other hosts.
+pub trait Far: Send + Sync {
+    /// Makes the call on this host.
+    fn call<'a>(&'a self, host: &'a HostId, call: Invocation) -> BoxFuture<'a, Result<Reply, CallError>>;
+
+    /// How full the host is, as it came with its last answer.
+    fn load(&self, host: &HostId) -> Option<Load>;
+}
+
+impl Far for mesh_transport::Remote {
+    fn call<'a>(&'a self, host: &'a HostId, call: Invocation) -> BoxFuture<'a, Result<Reply, CallError>> {
+        Box::pin(mesh_transport::Remote::call(self, host, call))
+    }
+
+    fn load(&self, host: &HostId) -> Option<Load> {
+        mesh_transport::Remote::load(self, host)
+    }
+}
+
+/// Routes the calls of this host.
+pub struct Router {
+    table: watch::Receiver<Arc<Table>>,
+    far: Option<Arc<dyn Far>>,
+    waiting: Semaphore,
+    tracer: Option<Tracer>,
+    counters: Counters,
+}
+
+/// What became of a call that was offered to other hosts.
+enum Offered {
+    Answered(Result<Reply, CallError>),
+    /// Nobody took it; here it is again.
+    Untaken(Box<Invocation>, CallError),
+}
+
+impl Router {
+    /// A router that looks into `table` and reaches other hosts through `far`.
+    #[must_use]
+    pub fn new(table: watch::Receiver<Arc<Table>>, far: Option<Arc<dyn Far>>, tracer: Option<Tracer>) -> Arc<Self> {
+        Arc::new(Self { table, far, waiting: Semaphore::new(MAX_WAITING), tracer, counters: Counters::default() })
+    }
+
+    /// What became of the calls so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many calls wait for a target.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        MAX_WAITING.saturating_sub(self.waiting.available_permits())
+    }
+
+    fn table(&self) -> Arc<Table> {
+        self.table.borrow().clone()
+    }
+
+    async fn route(&self, mut call: Invocation) -> Result<Reply, CallError> {
+        let span = self.tracer.as_ref().map(|tracer| tracer.begin(&mut call, Place::Caller));
+        let open = self.counters.begin(Place::Caller);
+        let result = self.dispatch(call).await;
+        open.end(&result);
+        if let Some(span) = span {
+            span.end(&result);
+        }
+        result
+    }
+
+    async fn dispatch(&self, mut call: Invocation) -> Result<Reply, CallError> {
+        let mut wait: Option<Wait<'_>> = None;
+        loop {
+            let table = self.table();
+            let path = table.resolve(&call)?;
+            if call.target.is_none() {
+                call.target = Some(path.target.clone());
+            }
+            if let (None, Some(limit)) = (&wait, path.grant.as_ref().and_then(|grant| grant.timeout)) {
+                call.deadline = call.deadline.sooner(Deadline::after(limit));
+            }
+            let refusal = match self.offer(&path, &table.site, call).await {
+                Offered::Answered(result) => return result,
+                Offered::Untaken(again, refusal) => {
+                    call = *again;
+                    refusal
+                }
+            };
+            if wait.is_none() {
+                wait = Some(self.begin_waiting(&call, refusal.clone())?);
+            }
+            match &mut wait {
+                Some(wait) => wait.next(refusal).await?,
+                None => return Err(refusal),
+            }
+        }
+    }
+
+    /// Offers the call to whoever the choice falls on.
+    async fn offer(&self, path: &Path, site: &str, call: Invocation) -> Offered {
+        let random = call.id.0.as_u64_pair().1;
+        let load = |host: &HostId| self.far.as_ref().and_then(|far| far.load(host));
+        match choose(path.here(), &path.remote, site, random, load) {
+            Choice::Local => Offered::Answered(self.call_local(path, call).await),
+            Choice::LocalThen(host) => {
+                let (out, kept) = keep(call);
+                match self.call_local(path, out).await {
+                    Err(busy) if busy.code == Code::Busy => match kept.again() {
+                        Some(call) => Offered::Answered(self.call_far(host, call).await),
+                        None => Offered::Answered(Err(busy)),
+                    },
+                    answered => Offered::Answered(answered),
+                }
+            }
+            Choice::Remote(first, second) => self.offer_far([Some(first), second], call).await,
+            Choice::Nobody => {
+                let message = format!("{} is ready on no host", path.target);
+                Offered::Untaken(Box::new(call), CallError::new(Code::Unavailable, message))
+            }
+        }
+    }
+
+    async fn offer_far(&self, hosts: [Option<&HostId>; 2], mut call: Invocation) -> Offered {
+        let mut refusal = CallError::new(Code::Unavailable, "no host took the call");
+        for host in hosts.into_iter().flatten() {
+            let (out, kept) = keep(call);
+            match self.call_far(host, out).await {
+                Err(error) if matches!(error.code, Code::Busy | Code::Unavailable) => match kept.again() {
+                    Some(again) => (call, refusal) = (again, error),
+                    None => return Offered::Answered(Err(error)),
+                },
+                answered => return Offered::Answered(answered),
+            }
+        }
+        if refusal.code == Code::Busy {
+            return Offered::Answered(Err(refusal));
+        }
+        Offered::Untaken(Box::new(call), refusal)
+    }
+
+    async fn call_far(&self, host: &HostId, call: Invocation) -> Result<Reply, CallError> {
+        match &self.far {
+            Some(far) => {
+                let open = self.counters.begin(Place::Remote);
+                let result = far.call(host, call).await;
+                open.end(&result);
+                result
+            }
+            None => Err(CallError::new(Code::Unavailable, "this host runs alone")),
+        }
+    }
+
+    async fn call_local(&self, path: &Path, call: Invocation) -> Result<Reply, CallError> {
+        match &path.local {
+            Some(local) => serve_here(local, call).await,
+            None => Err(CallError::new(Code::Unavailable, format!("{} is not ready here", path.target))),
+        }
+    }
+
+    fn begin_waiting(&self, call: &Invocation, refusal: CallError) -> Result<Wait<'_>, CallError> {
+        let permit = self.waiting.try_acquire().map_err(|_| {
+            CallError::new(Code::Busy, format!("too many calls wait already; {}", refusal.message))
+        })?;
+        Ok(Wait {
+            until: call.deadline.sooner(Deadline::after(LONGEST_WAIT)),
+            changes: self.table.clone(),
+            _permit: permit,
+        })
+    }
+
+    /// Serves a call from another host. It is served here or not at all.
+    async fn serve_inward(&self, mut call: Invocation) -> Result<Reply, CallError> {
+        let span = self.tracer.as_ref().map(|tracer| tracer.begin(&mut call, Place::Callee));
+        let open = self.counters.begin(Place::Callee);
+        let result = match self.allowed(call).await {
+            Ok((path, call)) => self.call_local(&path, call).await,
+            Err(error) => Err(error),
+        };
+        open.end(&result);
+        if let Some(span) = span {
+            span.end(&result);
+        }
+        result
+    }
+
+    /// A call from another host and its path, where this host's own view has the link that allows it.
+    async fn allowed(&self, call: Invocation) -> Result<(Arc<Path>, Invocation), CallError> {
+        if call.target.is_none() {
+            return Err(CallError::new(Code::BadParams, "the call does not say who is called"));
+        }
+        let refusal = match self.table().resolve(&call) {
+            Ok(path) => return Ok((path, call)),
+            Err(refusal) => refusal,
+        };
+        if refusal.code == Code::UnknownTarget {
+            return Err(CallError::new(Code::Unavailable, refusal.message));
+        }
+        let denied = || CallError::new(Code::Denied, refusal.message.clone());
+        let mut wait = self.begin_waiting(&call, refusal.clone())?;
+        wait.until = wait.until.sooner(Deadline::after(LINK_LAG));
+        loop {
+            wait.next(denied()).await?;
+            if let Ok(path) = self.table().resolve(&call) {
+                return Ok((path, call));
+            }
+        }
+    }
+}
+
+async fn serve_here(local: &Local, call: Invocation) -> Result<Reply, CallError> {
+    if local.keeps_deadlines {
+        return local.serve.serve(call).await;
+    }
+    let left = call.deadline.remaining();
+    timeout(left, local.serve.serve(call)).await.unwrap_or_else(|_| {
+        Err(CallError::new(Code::DeadlineExceeded, "there was no answer before the deadline"))
+    })
+}
+
+/// One call's wait for a target.
+struct Wait<'a> {
+    until: Deadline,
+    changes: watch::Receiver<Arc<Table>>,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Wait<'_> {
+    /// Waits until something changed, or for a while; fails with `refusal` when the time is over.
+    async fn next(&mut self, refusal: CallError) -> Result<(), CallError> {
+        let left = self.until.remaining();
+        if left.is_zero() {
+            return Err(refusal);
+        }
+        match timeout(left.min(RETRY), self.changes.changed()).await {
+            Ok(Err(_)) => Err(CallError::new(Code::Unavailable, "this host is stopping")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Serve for Router {
+    fn serve(&self, call: Invocation) -> BoxFuture<'_, Result<Reply, CallError>> {
+        Box::pin(self.route(call))
+    }
+}
+
+/// The calls that other hosts make here.
+pub struct Inward(pub Arc<Router>);
+
+impl Serve for Inward {
+    fn serve(&self, call: Invocation) -> BoxFuture<'_, Result<Reply, CallError>> {
+        Box::pin(self.0.serve_inward(call))
+    }
+}
+
+#[cfg(test)]
+mod tests;
