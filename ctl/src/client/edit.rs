@@ -18,7 +18,7 @@ use super::{Client, Judge, Snapshot};
 use crate::exit::{Exit, Failure};
 
 /// How often a change is tried that others keep overtaking.
-const TRIES: u32 = 8;
+const TRIES: u32 = 12;
 /// Revisions that may lie above the wanted one after it was taken back.
 const REVISIONS_AHEAD: u64 = 16;
 
@@ -126,14 +126,22 @@ impl Client {
 
     async fn base(&self, name: &Name, judge: &Judge) -> anyhow::Result<Base> {
         let key = Key::App(name.clone());
-        let pointer: Option<AppPointer> = self.read(std::slice::from_ref(&key)).await?.get(&key, judge)?;
-        let revision = pointer.as_ref().map_or(0, |pointer| pointer.revision);
-        let ahead =
-            (revision.max(1)..=revision.saturating_add(REVISIONS_AHEAD)).map(|n| Key::AppRevision(name.clone(), n));
-        let keys: Vec<Key> = std::iter::once(key.clone()).chain(ahead).collect();
-        let mut snapshot = self.read(&keys).await?;
-        let again: Option<AppPointer> = snapshot.get(&key, judge)?;
-        anyhow::ensure!(again == pointer, "application {name} is being changed by somebody else: try again");
+        let mut expected: u64 = 0;
+        let mut tries = 0;
+        // Which revisions are of interest is known only once the pointer is: where it moved in between, look again.
+        let (mut snapshot, pointer, revision) = loop {
+            tries += 1;
+            let revisions = (expected..=expected.saturating_add(REVISIONS_AHEAD)).filter(|revision| *revision > 0);
+            let keys = revisions.map(|revision| Key::AppRevision(name.clone(), revision));
+            let snapshot = self.read(&std::iter::once(key.clone()).chain(keys).collect::<Vec<_>>()).await?;
+            let pointer: Option<AppPointer> = snapshot.get(&key, judge)?;
+            let revision = pointer.as_ref().map_or(0, |pointer| pointer.revision);
+            if revision == expected {
+                break (snapshot, pointer, revision);
+            }
+            anyhow::ensure!(tries < TRIES, "application {name} keeps being changed by somebody else: try again");
+            expected = revision;
+        };
         let before = match &pointer {
             Some(AppPointer { deleted: false, revision }) if *revision > 0 => {
                 let key = Key::AppRevision(name.clone(), *revision);
@@ -180,7 +188,11 @@ impl Client {
             }
         }
         for name in go {
-            writes.push(snapshot.write(&Key::Owner(name.clone()), &OwnerRecord { app: None }, signer)?);
+            let key = Key::Owner(name.clone());
+            let record: Option<OwnerRecord> = snapshot.get(&key, judge)?;
+            if record.and_then(|record| record.app).as_ref() == Some(&app) {
+                writes.push(snapshot.write(&key, &OwnerRecord { app: None }, signer)?);
+            }
         }
         Ok(writes)
     }
