@@ -354,11 +354,7 @@ impl Starter {
             .await
             .map_err(|_| StartError::Stopping)?
             .map_err(StartError::Refused)?;
-        let config = ActorConfig {
-            config: run.config.clone(),
-            limits: run.limits,
-            ..ActorConfig::new(name.clone())
-        };
+        let config = ActorConfig { config: run.config.clone(), limits: run.limits, ..ActorConfig::new(name.clone()) };
         let config = config.with_concurrency(NonZeroU32::new(run.concurrency).unwrap_or(NonZeroU32::MIN));
         let actor = self.engine.actor(&verified, config, self.calls.clone()).await?;
         Ok(Running { actor, run: run.clone(), claims: verified.claims().clone() })

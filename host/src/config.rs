@@ -200,7 +200,8 @@ impl Flags {
         let server = self.server.or(file.server);
         let assignment = self.assignment.or(file.assignment);
         if server.is_some() == assignment.is_some() {
-            let what = "say where the lattice's NATS server is, or give a file to run alone with --assignment; not both";
+            let what =
+                "say where the lattice's NATS server is, or give a file to run alone with --assignment; not both";
             return Err(ConfigError::Value { key: "server", what: what.into() });
         }
         let dir = self.dir.or(file.dir).unwrap_or_else(|| PathBuf::from(".mesh/host"));
@@ -235,10 +236,9 @@ impl Flags {
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    toml::from_str(&text)
-        .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
 }
 
 fn parse_label(text: &str) -> Result<(LabelKey, LabelValue), ConfigError> {
@@ -287,8 +287,11 @@ mod tests {
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("meshd.toml");
-        std::fs::write(&path, "server = \"nats://a\"\nlattice = \"east\"\ndrain-delay = \"2m\"\n[labels]\nsite = \"x\"\n")
-            .unwrap();
+        std::fs::write(
+            &path,
+            "server = \"nats://a\"\nlattice = \"east\"\ndrain-delay = \"2m\"\n[labels]\nsite = \"x\"\n",
+        )
+        .unwrap();
         let config = flags(&["--config", path.to_str().unwrap(), "--server", "nats://b", "--label", "zone=1"]);
         let config = config.settle().unwrap();
         assert_eq!(config.server.as_deref(), Some("nats://b"));

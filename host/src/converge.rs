@@ -243,7 +243,8 @@ fn observed_actor(
     }
     observed.state = ActorState::Ready;
     if let Some(failure) = &status.failure {
-        observed.reason = format!("revision {} does not start, the one before goes on: {failure}", status.spec.revision);
+        observed.reason =
+            format!("revision {} does not start, the one before goes on: {failure}", status.spec.revision);
     }
     (observed, Some(running.actor.clone()))
 }

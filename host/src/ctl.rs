@@ -156,9 +156,8 @@ async fn read(asked: &ReadRequest, office: &Office<'_>) -> Result<Read, ControlE
     if asked.keys.len() > MAX_READ {
         return Err(error(ControlCode::Invalid, format!("a read names at most {MAX_READ} keys")));
     }
-    let parse = |text: &String| {
-        Key::parse(text).ok_or_else(|| error(ControlCode::Invalid, format!("{text:?} is no key")))
-    };
+    let parse =
+        |text: &String| Key::parse(text).ok_or_else(|| error(ControlCode::Invalid, format!("{text:?} is no key")));
     let keys: Vec<Key> = asked.keys.iter().map(parse).collect::<Result<_, _>>()?;
     let stored = stored(keys.iter().cloned(), office).await?;
     let values = keys.iter().map(|key| {
@@ -170,13 +169,6 @@ async fn read(asked: &ReadRequest, office: &Office<'_>) -> Result<Read, ControlE
         }
     });
     Ok(Read { incarnation: office.mirror.incarnation(), values: values.collect() })
-}
-
-/// Who asked asks again where the connection was down.
-fn said(answered: Result<(), mesh_transport::Disconnected>) {
-    if answered.is_err() {
-        tracing::debug!("an answer could not be sent: the lattice is away");
-    }
 }
 
 fn error(code: ControlCode, message: String) -> ControlError {

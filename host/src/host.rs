@@ -167,7 +167,8 @@ impl Host {
         let far = link.as_ref().map(|link| -> Arc<dyn Far> { Arc::new(link.remote.clone()) });
         let router = Router::new(tables, far, spans.as_ref().map(Spans::tracer));
 
-        let engine_config = EngineConfig { cache_dir: Some(actors::compiled_dir(&config.dir)), ..EngineConfig::default() };
+        let engine_config =
+            EngineConfig { cache_dir: Some(actors::compiled_dir(&config.dir)), ..EngineConfig::default() };
         let engine = Engine::new(engine_config)?;
         let changed = Arc::new(Notify::new());
         let (store, stores) = watch::channel(None);
@@ -207,8 +208,7 @@ impl Host {
             report,
         };
         let readiness = Readiness::default();
-        let metrics =
-            Metrics::new(&identity, config.lattice.as_str(), router.clone(), reports.clone(), engine.clone());
+        let metrics = Metrics::new(&identity, config.lattice.as_str(), router.clone(), reports.clone(), engine.clone());
         let metrics = Arc::new(with_link(metrics, link.as_ref()));
         let admin = config.admin.map(|address| bind_admin(address, &config, &readiness, metrics)).transpose()?;
         Ok(Self {
@@ -303,7 +303,10 @@ struct Membership {
 }
 
 /// The task that `run` watches over by its handle and joins in the shutdown.
-#[expect(clippy::disallowed_methods, reason = "its handle is kept in the membership, watched, and joined when the host stops")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "its handle is kept in the membership, watched, and joined when the host stops"
+)]
 fn core_task(
     future: impl Future<Output = Result<(), LatticeError>> + Send + 'static,
 ) -> JoinHandle<Result<(), LatticeError>> {
@@ -411,9 +414,10 @@ fn beginning(config: &Config, trust: &TrustFile) -> Result<Beginning, BuildError
         tracing::warn!("what was kept of an earlier life is of no use: {error}");
         None
     });
-    let ran_before = kept.iter().flat_map(|kept| kept.revisions.values()).flat_map(|application| {
-        application.actors.iter().map(|actor| actor.artifact.digest)
-    });
+    let ran_before = kept
+        .iter()
+        .flat_map(|kept| kept.revisions.values())
+        .flat_map(|application| application.actors.iter().map(|actor| actor.artifact.digest));
     let ran_before = ran_before.collect();
     Ok(match alone {
         Some(known) => Beginning { known, spare: None, ran_before },

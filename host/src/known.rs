@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn a_link_that_stayed_is_as_old_as_it_was() {
-        let (first, second, third) = (app(&[("a", "b")]), app(&[("a", "b"), ("c", "d")]), app(&[("c", "d"), ("a", "b")]));
+        let (first, second, third) =
+            (app(&[("a", "b")]), app(&[("a", "b"), ("c", "d")]), app(&[("c", "d"), ("a", "b")]));
         assert_eq!(links_since(&[(10, &first), (20, &second), (30, &third)]), [20, 10]);
         let gone = app(&[]);
         assert_eq!(links_since(&[(10, &first), (20, &gone), (30, &first)]), [30]);

@@ -21,15 +21,10 @@ use std::{
 
 use mesh_lattice::{Name, Serve, id::OperatorId};
 use mesh_transport::{
-    Artifacts, Candidate, CallsConfig, CallsError, ConnectConfig, ConnectError, Connections, Inbound, LeaseConfig,
+    Artifacts, CallsConfig, CallsError, Candidate, ConnectConfig, ConnectError, Connections, Inbound, LeaseConfig,
     LeaseError, Leases, Remote, State, StateError, Tls,
 };
-use tokio::{
-    runtime::Handle,
-    sync::watch,
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::{runtime::Handle, sync::watch, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -176,7 +171,9 @@ async fn follow_state(
 ) -> Result<(), LatticeError> {
     parts.store.send_replace(Some(Arc::new(Artifacts::new(&connections))));
     let mut tasks: JoinSet<()> = JoinSet::new();
+    let (caught_up, ready) = watch::channel(false);
     let follow = Follow {
+        caught_up,
         state: state.clone(),
         own: parts.identity.id.clone(),
         root: parts.root.clone(),
@@ -198,7 +195,7 @@ async fn follow_state(
             root: parts.root,
             kinds: kinds(&parts.kinds),
         };
-        tasks.spawn(candidate.run(cancel.clone()));
+        tasks.spawn(stand(candidate, ready, cancel.clone()));
         tasks.spawn(lead.run(cancel.clone()));
     }
     let observe = Observe {
@@ -225,6 +222,16 @@ async fn follow_state(
         }
     }
     Ok(renewed?)
+}
+
+/// Stands for leadership as soon as it is known who is enrolled: before that, the record of whoever leads would look
+/// like nobody's.
+async fn stand(candidate: Candidate, mut caught_up: watch::Receiver<bool>, cancel: CancellationToken) {
+    tokio::select! {
+        () = cancel.cancelled() => return,
+        known = caught_up.wait_for(|caught_up| *caught_up) => if known.is_err() { return },
+    }
+    candidate.run(cancel).await;
 }
 
 fn kinds(kinds: &Kinds) -> BTreeMap<Name, ctl::Kind> {

@@ -12,7 +12,6 @@
 //! it does is needed for what already runs: without a leader, or with one that cannot plan (state missing, not yet
 //! read, grace not over), assignments and routes stay as they are.
 
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -22,9 +21,7 @@ use std::{
 use mesh_claims::KeyPair;
 use mesh_lattice::{HostId, Name, id::OperatorId, key::Key, key::pattern, stored::Event};
 use mesh_scheduler::{Plan, Standing, World};
-use mesh_transport::{
-    Connections, Judgement, LeaseTable, Leadership, Leases, Standing as Renewal, State, StateError,
-};
+use mesh_transport::{Connections, Judgement, Leadership, LeaseTable, Leases, Standing as Renewal, State, StateError};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

@@ -148,7 +148,12 @@ impl Mirror {
             incarnation: self.incarnation,
             term,
             hosts: hosts.collect(),
-            apps: self.typed.pointers.iter().map(|(name, pointer)| (name.clone(), self.desired(name, pointer))).collect(),
+            apps: self
+                .typed
+                .pointers
+                .iter()
+                .map(|(name, pointer)| (name.clone(), self.desired(name, pointer)))
+                .collect(),
             assigned: self.typed.assigned.clone(),
             pins: self.typed.pins.clone(),
             routes: self.typed.routes.clone(),
@@ -160,9 +165,7 @@ impl Mirror {
             return Desired::Deleted;
         }
         match self.typed.revisions.get(&(name.clone(), pointer.revision)) {
-            Some(application) => {
-                Desired::Wanted { revision: pointer.revision, application: Arc::clone(application) }
-            }
+            Some(application) => Desired::Wanted { revision: pointer.revision, application: Arc::clone(application) },
             None => Desired::Unreadable,
         }
     }
@@ -230,11 +233,7 @@ impl Place<'_> {
 
     /// A value that does not verify takes the place of nothing: the last good one stays, and what never was good is
     /// not there.
-    fn read_into<K: Ord + Clone, T: DeserializeOwned>(
-        &self,
-        key: &K,
-        map: &mut BTreeMap<K, T>,
-    ) -> Result<(), String> {
+    fn read_into<K: Ord + Clone, T: DeserializeOwned>(&self, key: &K, map: &mut BTreeMap<K, T>) -> Result<(), String> {
         map.insert(key.clone(), self.read()?);
         Ok(())
     }

@@ -10,7 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mesh_lattice::{Deadline, InterfacePattern, Name, Serve, application::Values, stored::{FailedLink, ProviderState}};
+use mesh_lattice::{
+    Deadline, InterfacePattern, Name, Serve,
+    application::Values,
+    stored::{FailedLink, ProviderState},
+};
 use mesh_provider::{Context, Factory, LinkId, NatsDefault, Provider, ProviderLink, StartError};
 use tokio::{
     runtime::Handle,
@@ -196,11 +200,11 @@ impl Providers {
 
     /// Lets the providers that bring calls in finish what they have, and take nothing new.
     pub async fn drain_sources(&self, deadline: Deadline) {
-        let source = |status: &ProviderStatus| {
-            status.spec.links.keys().any(|link| link.end == mesh_provider::End::Source)
-        };
+        let source =
+            |status: &ProviderStatus| status.spec.links.keys().any(|link| link.end == mesh_provider::End::Source);
         let sources: Vec<_> = self.statuses().filter(|(_, status)| source(status)).collect();
-        let drains = sources.iter().filter_map(|(_, status)| status.provider.as_ref()).map(|source| source.drain(deadline));
+        let drains =
+            sources.iter().filter_map(|(_, status)| status.provider.as_ref()).map(|source| source.drain(deadline));
         let _ = timeout(deadline.remaining(), futures::future::join_all(drains)).await;
     }
 
@@ -394,7 +398,8 @@ impl Task {
 }
 
 fn differs(old: &ProviderStatus, new: &ProviderStatus) -> bool {
-    let provider = |status: &ProviderStatus| status.provider.as_ref().map(|provider| Arc::as_ptr(provider).cast::<()>());
+    let provider =
+        |status: &ProviderStatus| status.provider.as_ref().map(|provider| Arc::as_ptr(provider).cast::<()>());
     old.spec != new.spec
         || (old.state, &old.reason, old.restarts) != (new.state, &new.reason, new.restarts)
         || old.failed_links != new.failed_links

@@ -200,9 +200,10 @@ impl Router {
     }
 
     fn begin_waiting(&self, call: &Invocation, refusal: CallError) -> Result<Wait<'_>, CallError> {
-        let permit = self.waiting.try_acquire().map_err(|_| {
-            CallError::new(Code::Busy, format!("too many calls wait already; {}", refusal.message))
-        })?;
+        let permit = self
+            .waiting
+            .try_acquire()
+            .map_err(|_| CallError::new(Code::Busy, format!("too many calls wait already; {}", refusal.message)))?;
         Ok(Wait {
             until: call.deadline.sooner(Deadline::after(LONGEST_WAIT)),
             changes: self.table.clone(),
@@ -254,9 +255,9 @@ async fn serve_here(local: &Local, call: Invocation) -> Result<Reply, CallError>
         return local.serve.serve(call).await;
     }
     let left = call.deadline.remaining();
-    timeout(left, local.serve.serve(call)).await.unwrap_or_else(|_| {
-        Err(CallError::new(Code::DeadlineExceeded, "there was no answer before the deadline"))
-    })
+    timeout(left, local.serve.serve(call))
+        .await
+        .unwrap_or_else(|_| Err(CallError::new(Code::DeadlineExceeded, "there was no answer before the deadline")))
 }
 
 /// One call's wait for a target.

@@ -188,11 +188,8 @@ fn known(snapshot: Snapshot, mut trust: Trust, origin: Origin) -> Known {
         items.extend(all_items(&application, kept.revision));
         known.revisions.insert((application.name.clone(), kept.revision), application.clone());
         if kept.wanted {
-            let wanted = WantedApp {
-                revision: kept.revision,
-                application: application.clone(),
-                links_since: kept.links_since,
-            };
+            let wanted =
+                WantedApp { revision: kept.revision, application: application.clone(), links_since: kept.links_since };
             known.apps.insert(application.name.clone(), wanted);
         }
     }

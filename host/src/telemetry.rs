@@ -175,13 +175,8 @@ fn read(trace: &TraceContext) -> Option<SpanContext> {
 fn write(context: &SpanContext) -> TraceContext {
     let state = context.trace_state().header();
     TraceContext {
-        traceparent: format!(
-            "00-{}-{}-{:02x}",
-            context.trace_id(),
-            context.span_id(),
-            context.trace_flags().to_u8()
-        )
-        .into(),
+        traceparent: format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8())
+            .into(),
         tracestate: (!state.is_empty()).then(|| state.into()),
     }
 }

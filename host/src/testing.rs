@@ -1,9 +1,7 @@
 //! What the unit tests of this crate share.
 
 use mesh_claims::{KeyKind, KeyPair};
-use mesh_lattice::{
-    CallId, Caller, Deadline, HostId, Invocation, LinkName, Params,
-};
+use mesh_lattice::{CallId, Caller, Deadline, HostId, Invocation, LinkName, Params};
 
 /// A host's key, always the same for one seed.
 pub(crate) fn host_id(seed: u8) -> HostId {

@@ -128,7 +128,8 @@ async fn split(mut lattice: Lattice) -> Result<Split> {
     lattice.listen("web", "hello", hello).await?;
     lattice.listen("web", "counter", counter).await?;
     let (first, second) = (lattice.host_id(0)?, lattice.host_id(1)?);
-    for (kind, name, host) in [("providers", "web", &first), ("actors", "hello", &second), ("actors", "counter", &second)]
+    for (kind, name, host) in
+        [("providers", "web", &first), ("actors", "hello", &second), ("actors", "counter", &second)]
     {
         if kind == "actors" {
             lattice.until_ready(name, 1).await?;

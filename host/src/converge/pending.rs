@@ -9,7 +9,13 @@ use crate::{known::Known, links::Links};
 
 /// Why this actor cannot do its work yet; `None` where all its links resolve.
 #[must_use]
-pub fn reason(name: &Name, imports: &[Interface], known: &Known, links: &Links, names: &HashSet<Name>) -> Option<String> {
+pub fn reason(
+    name: &Name,
+    imports: &[Interface],
+    known: &Known,
+    links: &Links,
+    names: &HashSet<Name>,
+) -> Option<String> {
     let mut reasons: Vec<String> = Vec::new();
     let mut packages: Vec<&str> = Vec::new();
     for import in imports {
@@ -46,9 +52,9 @@ fn command(name: &Name, package: &str, unserved: &[&Interface], known: &Known) -
 /// Something wanted that serves this interface.
 fn server<'a>(known: &'a Known, interface: &Interface) -> Option<&'a Name> {
     let applications = || known.apps.values().map(|app| &app.application);
-    let provider = applications().flat_map(|application| &application.providers).find(|provider| {
-        provider.interfaces.iter().any(|pattern| pattern.names(interface))
-    });
+    let provider = applications()
+        .flat_map(|application| &application.providers)
+        .find(|provider| provider.interfaces.iter().any(|pattern| pattern.names(interface)));
     let actor = || {
         applications()
             .flat_map(|application| &application.actors)
@@ -95,7 +101,10 @@ mod tests {
         let said = said(serde_json::json!([])).unwrap();
         assert!(said.contains("wasi:keyvalue/store@0.2.0-draft, wasi:keyvalue/atomics@0.2.0-draft are not linked"));
         assert!(said.contains("meshctl link put counter kv wasi:keyvalue"), "{said}");
-        assert!(said.contains("acme:mail/send@1.0.0 is not linked: meshctl link put counter TARGET acme:mail"), "{said}");
+        assert!(
+            said.contains("acme:mail/send@1.0.0 is not linked: meshctl link put counter TARGET acme:mail"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -122,7 +122,9 @@ fn provider_link(end: End, peer: &Name, link: &Link, config: Values) -> Provider
 }
 
 fn resolve(known: &Known, parts: &[ConfigPart]) -> Result<Values, String> {
-    known.resolve(parts).map_err(|name| format!("there is no shared configuration {name}: meshctl config put {name} KEY=VALUE"))
+    known
+        .resolve(parts)
+        .map_err(|name| format!("there is no shared configuration {name}: meshctl config put {name} KEY=VALUE"))
 }
 
 /// One change of what runs here.
@@ -198,17 +200,10 @@ mod tests {
         }))
         .unwrap();
         let mut known = Known::nothing(Trust::new(root));
-        let item = |name: &str, kind| Item {
-            app: application.name.clone(),
-            revision: 1,
-            name: name.parse().unwrap(),
-            kind,
-        };
-        let items = vec![
-            item("counter", ItemKind::Actor),
-            item("kv", ItemKind::Provider),
-            item("web", ItemKind::Provider),
-        ];
+        let item =
+            |name: &str, kind| Item { app: application.name.clone(), revision: 1, name: name.parse().unwrap(), kind };
+        let items =
+            vec![item("counter", ItemKind::Actor), item("kv", ItemKind::Provider), item("web", ItemKind::Provider)];
         known.assignment = Some(Assignment { incarnation: known.incarnation, term: 1, items });
         let application = Arc::new(application);
         known.revisions.insert((application.name.clone(), 1), application.clone());

@@ -238,7 +238,11 @@ impl Judge<'_> {
         let name = &provider.name;
         let Some(kind) = self.kinds.get(&provider.kind) else {
             let known: Vec<_> = self.kinds.keys().map(Name::as_str).collect();
-            return Err(invalid(format!("provider {name} uses {}, which is none of {}", provider.kind, known.join(", "))));
+            return Err(invalid(format!(
+                "provider {name} uses {}, which is none of {}",
+                provider.kind,
+                known.join(", ")
+            )));
         };
         if kind.local_state != provider.local_state {
             return Err(invalid(format!("provider {name}: {} and its local state do not match", provider.kind)));
@@ -257,7 +261,9 @@ impl Judge<'_> {
             if link.interfaces.is_empty() {
                 return Err(invalid(format!("the link from {} to {} names no interface", link.source, link.target)));
             }
-            if let Some(other) = application.links.iter().skip(index + 1).find(|other| self.clash(application, link, other)) {
+            if let Some(other) =
+                application.links.iter().skip(index + 1).find(|other| self.clash(application, link, other))
+            {
                 return Err(invalid(format!(
                     "{} has two links named {} on one interface, to {} and to {}",
                     link.source, link.name, link.target, other.target

@@ -34,6 +34,8 @@ pub(super) struct Follow {
     pub(super) spare: Option<Known>,
     /// When the spare is used if the state has not been read by then.
     pub(super) patience: Instant,
+    /// Whether the state has been read: who is enrolled is known from then on.
+    pub(super) caught_up: watch::Sender<bool>,
 }
 
 impl Follow {
@@ -67,32 +69,23 @@ impl Follow {
         if !mirror.is_complete() {
             return;
         }
-        let before = self.known.borrow().clone();
-        self.say_enrolled(mirror);
-        let Some(assignment) = self.accepted(mirror, &before) else {
-            let reason = "the lattice's state says nothing about this host, what runs goes on";
-            self.readiness.set(Concern::StateStale, Some(reason.into()));
-            return;
+        let held = self.known.borrow().clone();
+        let before = match (held.origin, self.spare.take()) {
+            (Origin::Nothing, Some(spare)) => Arc::new(spare),
+            _ => held,
         };
-        self.readiness.set(Concern::StateStale, None);
-        self.spare = None;
-        self.known.send_replace(Arc::new(mirror.known(assignment)));
-    }
-
-    /// The assignment to follow from now on; nothing where the state is silent about a host that has work.
-    #[expect(clippy::option_option, reason = "no assignment yet is an answer, no answer is another")]
-    fn accepted(&self, mirror: &Mirror, before: &Known) -> Option<Option<Assignment>> {
-        let held = before.assignment.as_ref().or(self.spare.as_ref().and_then(|spare| spare.assignment.as_ref()));
-        match (mirror.assignment(&self.own), held) {
-            (Some(stored), Some(held)) if stored.incarnation == held.incarnation && stored.term < held.term => {
-                tracing::warn!(term = stored.term, held = held.term, "an assignment of an earlier leader is refused");
-                Some(Some(held.clone()))
+        self.say_enrolled(mirror);
+        let (known, stale) = match accepted(mirror, &self.own, &before) {
+            Some(assignment) => (mirror.known(assignment), None),
+            None => {
+                let (trust, statements) = mirror.trusted();
+                let known = Known { trust, statements, ..before.as_ref().clone() };
+                (known, Some("the lattice's state says nothing about this host, what runs goes on".to_owned()))
             }
-            (Some(stored), _) => Some(Some(stored.clone())),
-            (None, Some(held)) if held.incarnation == mirror.incarnation() => Some(Some(held.clone())),
-            (None, Some(_)) => None,
-            (None, None) => Some(None),
-        }
+        };
+        self.readiness.set(Concern::StateStale, stale);
+        self.known.send_replace(Arc::new(known));
+        self.caught_up.send_replace(true);
     }
 
     fn say_enrolled(&self, mirror: &Mirror) {
@@ -108,6 +101,22 @@ impl Follow {
             tracing::warn!("the lattice cannot be read; starting from what was kept of an earlier life");
             self.known.send_replace(Arc::new(spare));
         }
+    }
+}
+
+/// The assignment to follow from now on; nothing where the state is silent about a host that has work. Silence is no
+/// statement: a state that was lost and made anew knows nothing yet.
+#[expect(clippy::option_option, reason = "no assignment yet is an answer, no answer is another")]
+fn accepted(mirror: &Mirror, own: &HostId, before: &Known) -> Option<Option<Assignment>> {
+    match (mirror.assignment(own), &before.assignment) {
+        (Some(stored), Some(held)) if stored.incarnation == held.incarnation && stored.term < held.term => {
+            tracing::warn!(term = stored.term, held = held.term, "an assignment of an earlier leader is refused");
+            Some(Some(held.clone()))
+        }
+        (Some(stored), _) => Some(Some(stored.clone())),
+        (None, Some(held)) if held.incarnation == mirror.incarnation() => Some(Some(held.clone())),
+        (None, Some(_)) => None,
+        (None, None) => Some(None),
     }
 }
 

@@ -2,8 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use mesh_claims::Envelope;
-use mesh_lattice::{HostId, Name, application::Application, key::Key, stored::{AppPointer, Assignment}};
+use mesh_claims::{Envelope, Trust};
+use mesh_lattice::{
+    HostId, Name,
+    application::Application,
+    key::Key,
+    stored::{AppPointer, Assignment},
+};
 
 use super::Mirror;
 use crate::known::{Known, Origin, WantedApp, links_since};
@@ -35,6 +40,11 @@ impl Mirror {
         }
     }
 
+    /// Whom to trust, and the statements that say so.
+    pub(crate) fn trusted(&self) -> (Arc<Trust>, Vec<(Key, Envelope)>) {
+        (Arc::new(self.trust.clone()), self.statements())
+    }
+
     /// The wanted revision; one before it where that cannot be read, because its links are in use.
     fn wanted(&self, name: &Name, pointer: &AppPointer) -> Option<WantedApp> {
         let kept = self.typed.revisions.range((name.clone(), 0)..=(name.clone(), pointer.revision));
@@ -46,11 +56,7 @@ impl Mirror {
             .collect();
         let (revision, _, application) = kept.last()?;
         let ages: Vec<_> = kept.iter().map(|(_, stored, application)| (*stored, application.as_ref())).collect();
-        Some(WantedApp {
-            revision: *revision,
-            application: Arc::clone(application),
-            links_since: links_since(&ages),
-        })
+        Some(WantedApp { revision: *revision, application: Arc::clone(application), links_since: links_since(&ages) })
     }
 
     fn statements(&self) -> Vec<(Key, Envelope)> {

@@ -104,9 +104,10 @@ impl Table {
         let source = match &invocation.caller {
             Caller::Named(source) => source,
             Caller::Operator(_) => {
-                let target = invocation.target.as_ref().ok_or_else(|| {
-                    CallError::new(Code::UnknownTarget, "a call of a person says who is called")
-                })?;
+                let target = invocation
+                    .target
+                    .as_ref()
+                    .ok_or_else(|| CallError::new(Code::UnknownTarget, "a call of a person says who is called"))?;
                 return self.path(target, None).map(Arc::new);
             }
         };

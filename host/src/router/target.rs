@@ -62,7 +62,8 @@ fn draw<'a>(
     if near_count == 0 {
         return draw_two(hosts.len(), |at| hosts.get(at).map(|host| &host.id), random, load);
     }
-    let (first, second) = draw_two(near_count, |at| hosts.iter().filter(near).nth(at).map(|host| &host.id), random, load)?;
+    let (first, second) =
+        draw_two(near_count, |at| hosts.iter().filter(near).nth(at).map(|host| &host.id), random, load)?;
     let second = second.or_else(|| hosts.iter().find(|host| !near(host)).map(|host| &host.id));
     Some((first, second))
 }

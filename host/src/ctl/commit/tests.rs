@@ -99,9 +99,9 @@ impl Rig {
             self.write(&Key::App(name(text)), &AppPointer { revision, deleted: false }),
         ];
         let claimed = names(application).filter(|name| self.world_owner(name).is_none());
-        writes.extend(claimed.map(|owned| {
-            self.write(&Key::Owner(owned.clone()), &OwnerRecord { app: Some(name(text)) })
-        }));
+        writes.extend(
+            claimed.map(|owned| self.write(&Key::Owner(owned.clone()), &OwnerRecord { app: Some(name(text)) })),
+        );
         Commit { writes }
     }
 
@@ -197,10 +197,7 @@ fn only_a_trusted_user_changes_anything_and_no_user_writes_for_hosts() {
     rig.refuse(&leader, ControlCode::Refused, "written by hosts");
     let issuer = KeyPair::generate(KeyKind::Account).account_id().unwrap();
     let trust = Commit {
-        writes: vec![rig.write(
-            &Key::Trust(TrustKey::Issuer(issuer.clone())),
-            &TrustStatement::Issuer { id: issuer },
-        )],
+        writes: vec![rig.write(&Key::Trust(TrustKey::Issuer(issuer.clone())), &TrustStatement::Issuer { id: issuer })],
     };
     rig.refuse(&trust, ControlCode::Refused, "trust.issuer");
 }
@@ -220,10 +217,7 @@ fn providers_are_known_and_local_state_is_one() {
     unknown.providers.push(provider("kv", "keyvalue-floppy", false));
     rig.refuse(&rig.apply("adhoc", &unknown), ControlCode::Invalid, "keyvalue-floppy");
     let mut many = app("adhoc", &["counter"]);
-    many.providers.push(Provider {
-        replicas: Some(Replicas::Count(2)),
-        ..provider("kv", "keyvalue-redb", true)
-    });
+    many.providers.push(Provider { replicas: Some(Replicas::Count(2)), ..provider("kv", "keyvalue-redb", true) });
     rig.refuse(&rig.apply("adhoc", &many), ControlCode::Invalid, "several stores");
 }
 

@@ -58,8 +58,7 @@ fn refusal(world: &World, link: &Link) -> Option<String> {
 
 fn is_ready(name: &Name, actors: &[ActorView], providers: &[ProviderView]) -> bool {
     let actor = |view: &ActorView| view.name == *name && view.hosts.iter().any(|host| host.state == ActorState::Ready);
-    let provider = |view: &ProviderView| {
-        view.name == *name && view.hosts.iter().any(|host| host.state == ProviderState::Running)
-    };
+    let provider =
+        |view: &ProviderView| view.name == *name && view.hosts.iter().any(|host| host.state == ProviderState::Running);
     actors.iter().any(actor) || providers.iter().any(provider)
 }

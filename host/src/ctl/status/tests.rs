@@ -44,16 +44,13 @@ fn observed(actor: ActorState, provider: ProviderState) -> Observed {
 }
 
 fn world(hosts: Vec<(HostId, Standing, Option<Observed>)>) -> World {
-    let hosts = hosts.into_iter().map(|(id, standing, observed)| {
-        (id, Host { standing, labels: mesh_lattice::name::Labels::new(), observed })
-    });
+    let hosts = hosts
+        .into_iter()
+        .map(|(id, standing, observed)| (id, Host { standing, labels: mesh_lattice::name::Labels::new(), observed }));
     World {
         incarnation: Incarnation::new(),
         term: 1,
-        apps: BTreeMap::from([(
-            name("adhoc"),
-            Desired::Wanted { revision: 3, application: Arc::new(application()) },
-        )]),
+        apps: BTreeMap::from([(name("adhoc"), Desired::Wanted { revision: 3, application: Arc::new(application()) })]),
         hosts: hosts.collect(),
         assigned: BTreeMap::new(),
         pins: BTreeMap::new(),
@@ -145,10 +142,10 @@ fn a_link_to_nothing_says_so() {
     let desired = Desired::Wanted { revision: 3, application: Arc::new(application) };
     world.apps.insert(name("adhoc"), desired);
     let status = status_of(&world);
-    assert_eq!((status.links[0].state, status.links[0].reason.as_str()), (
-        LinkState::Pending,
-        "nothing is called kv yet"
-    ));
+    assert_eq!(
+        (status.links[0].state, status.links[0].reason.as_str()),
+        (LinkState::Pending, "nothing is called kv yet")
+    );
 }
 
 #[test]
@@ -159,9 +156,7 @@ fn since_is_when_the_state_was_first_seen() {
     let pending = world(vec![(one.clone(), Standing::Ready, seen(ActorState::Pending))]);
     assert_eq!(status_at(&pending, &mut since, 10).apps[0].since, 10);
     assert_eq!(status_at(&pending, &mut since, 20).apps[0].since, 10);
-    let ready = world(vec![
-        (one, Standing::Ready, seen(ActorState::Ready)),
-        (two, Standing::Ready, seen(ActorState::Ready)),
-    ]);
+    let ready =
+        world(vec![(one, Standing::Ready, seen(ActorState::Ready)), (two, Standing::Ready, seen(ActorState::Ready))]);
     assert_eq!(status_at(&ready, &mut since, 30).apps[0].since, 30);
 }
