@@ -1,6 +1,8 @@
 //! Streams the body of the request back while it comes in, with its method, path and one of its headers.
 
-use mesh_guests::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam, io::streams::StreamError};
+use mesh_guests::{
+    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam, io::streams::StreamError,
+};
 
 fn handle(request: IncomingRequest, out: ResponseOutparam) {
     let headers = Fields::new();
