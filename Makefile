@@ -23,7 +23,8 @@ demo: tools
 	@demo/build.sh
 	@demo/demo.sh
 
-test: tools build guests
+test: tools guests
+	@$(STEP) build cargo build --locked --workspace --bins --tests
 	@$(STEP) tests cargo test --locked --workspace
 
 check: tools
@@ -41,7 +42,10 @@ check: tools
 	@RUSTDOCFLAGS="-D warnings" $(STEP) docs cargo doc --locked --workspace --no-deps
 
 bench: tools guests
-	@cargo bench --locked -p mesh-tests
+	@$(STEP) "build, optimised" cargo build --locked --release -p meshctl -p mesh-host --bins
+	@cargo bench --locked -p mesh-runtime --bench instantiate --bench hello
+	@cargo bench --locked -p mesh-transport --bench echo
+	@cargo bench --locked -p mesh-tests --bench lattice
 
 tools:
 	@checks/tools.sh
