@@ -103,8 +103,14 @@ fn table(found: &[Value]) -> Table {
     table
 }
 
-/// Each field on a line of its own; lists of things indented below their name.
+/// What a person wants to read first.
+const FIRST: [&str; 7] = ["name", "id", "source", "target", "state", "reason", "app"];
+
+/// Each field on a line of its own; lists of things indented below their name, last.
 fn rows(fields: &Map<String, Value>, indent: &str, table: &mut Table) {
+    let mut fields: Vec<_> = fields.iter().collect();
+    let place = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
+    fields.sort_by_key(|(name, value)| (value.is_array() || value.is_object(), place(name)));
     for (name, value) in fields {
         let title = format!("{indent}{}:", name.replace('_', " "));
         match value {

@@ -63,45 +63,50 @@ pub enum Server {
     Nobody,
 }
 
-/// Packages whose every interface a host serves itself.
-const HOST_PACKAGES: [&str; 8] = [
-    "wasi:cli",
-    "wasi:clocks",
-    "wasi:io",
-    "wasi:random",
-    "wasi:filesystem",
-    "wasi:sockets",
-    "wasi:config",
-    "wasi:logging",
-];
-
-/// Single interfaces that a host serves itself: types that others are made of, and the choice of a link's name.
-const HOST_INTERFACES: [&str; 2] = ["wasi:http/types", "wasmcloud:bus/lattice"];
-
-/// Packages that follow the releases of WASI: of these a host has 0.2.
+/// Packages that follow the releases of WASI: of these a host has 0.2, and no other.
 const WASI_RELEASES: [&str; 7] =
-    ["wasi:cli", "wasi:clocks", "wasi:io", "wasi:random", "wasi:filesystem", "wasi:sockets", "wasi:http"];
+    ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:http", "wasi:io", "wasi:random", "wasi:sockets"];
+
+/// The one interface of these packages that a host does not serve itself: calls to the outside.
+const OUTGOING: &str = "outgoing-handler";
+
+/// What a host serves itself beside them.
+const HOST_INTERFACES: [&str; 8] = [
+    "wasi:config/runtime@0.2.0-draft",
+    "wasi:config/store@0.2.0-draft",
+    "wasi:config/store@0.2.0-rc.1",
+    "wasi:logging/logging",
+    "wasi:logging/logging@0.1.0-draft",
+    "wasmcloud:bus/lattice@1.0.0",
+    "wasmcloud:bus/lattice@2.0.0",
+    "wasmcloud:bus/lattice@2.0.1",
+];
 
 /// Who can serve this import.
 #[must_use]
 pub fn server_of(interface: &Interface) -> Server {
-    let package = interface.package();
-    let release = interface.version().is_none_or(|version| version.starts_with("0.2."));
-    if WASI_RELEASES.contains(&package) && !release {
-        return Server::Nobody;
+    if WASI_RELEASES.contains(&interface.package()) {
+        return match interface.version() {
+            Some(version) if is_release_0_2(version) && interface.interface() == OUTGOING => Server::Link,
+            Some(version) if is_release_0_2(version) => Server::Host,
+            _ => Server::Nobody,
+        };
     }
-    let path = format!("{package}/{}", interface.interface());
-    if HOST_PACKAGES.contains(&package) || HOST_INTERFACES.contains(&path.as_str()) {
-        return Server::Host;
-    }
-    Server::Link
+    if HOST_INTERFACES.contains(&interface.as_str()) { Server::Host } else { Server::Link }
+}
+
+fn is_release_0_2(version: &str) -> bool {
+    version.strip_prefix("0.2.").is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()))
 }
 
 impl Surface {
-    /// The imports that a link has to serve.
+    /// The imports that a link has to serve: those that have functions. One of types alone asks nothing of anybody.
     #[must_use]
     pub fn linked_imports(&self) -> Vec<Interface> {
-        self.imports.iter().filter(|interface| server_of(interface) == Server::Link).cloned().collect()
+        let has_functions =
+            |interface: &&Interface| self.import_functions.get(interface).is_some_and(|f| !f.is_empty());
+        let linked = |interface: &&Interface| server_of(interface) == Server::Link;
+        self.imports.iter().filter(linked).filter(has_functions).cloned().collect()
     }
 
     /// The imports that nobody can ever serve, each by its name.

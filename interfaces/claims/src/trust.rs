@@ -15,7 +15,7 @@
 //! A statement of somebody who does not count is refused and remembered, within a bound, because a watch may deliver
 //! the statement that names its signer later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_lattice::{
     control::TrustView,
@@ -39,6 +39,7 @@ const MAX_WAITING: usize = 1024;
 pub struct Trust {
     root: OperatorId,
     incarnation: Option<Incarnation>,
+    local_issuers: BTreeSet<AccountId>,
     stated: BTreeMap<TrustKey, Stated>,
     waiting: BTreeMap<TrustKey, Stated>,
 }
@@ -53,7 +54,13 @@ impl Trust {
     /// Trust in a root that has said nothing yet. It takes statements of any life of the lattice's state.
     #[must_use]
     pub fn new(root: OperatorId) -> Self {
-        Self { root, incarnation: None, stated: BTreeMap::new(), waiting: BTreeMap::new() }
+        Self {
+            root,
+            incarnation: None,
+            local_issuers: BTreeSet::new(),
+            stated: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+        }
     }
 
     /// Trust that takes statements of this life of the lattice's state only: what hosts use, so that nothing from an
@@ -61,6 +68,14 @@ impl Trust {
     #[must_use]
     pub fn of_incarnation(root: OperatorId, incarnation: Incarnation) -> Self {
         Self { incarnation: Some(incarnation), ..Self::new(root) }
+    }
+
+    /// Lets this account sign artifacts on this machine, by the word of the machine's own administrator: what a host
+    /// that runs alone has instead of a lattice's statements. A revocation beats it as it beats every grant.
+    #[must_use]
+    pub fn trusting_locally(mut self, issuer: AccountId) -> Self {
+        self.local_issuers.insert(issuer);
+        self
     }
 
     /// The root.
@@ -203,6 +218,7 @@ impl Trust {
     #[must_use]
     pub fn is_issuer(&self, account: &AccountId) -> bool {
         self.granted(&TrustKey::Issuer(account.clone()), account.as_str()).is_some()
+            || (self.local_issuers.contains(account) && !self.is_revoked(account.as_str()))
     }
 
     /// Whether this host is enrolled.

@@ -267,3 +267,15 @@ fn each_key_is_written_by_whom_it_belongs_to() {
     assert_eq!(may(&trust_key, &user), Err(RefusalCode::UnknownIssuer));
     assert_eq!(authority::may_write(&Key::Leader, "nobody", &world.trust).unwrap_err().code, RefusalCode::WrongKind);
 }
+
+#[test]
+fn an_issuer_that_this_machine_trusts_needs_no_statement_and_falls_by_a_revocation() {
+    let mut world = World::new();
+    let root = world.root.clone();
+    let (issuer, other) = (key(KeyKind::Account), key(KeyKind::Account));
+    world.trust = world.trust.clone().trusting_locally(issuer.account_id().unwrap());
+    assert!(world.trust.is_issuer(&issuer.account_id().unwrap()));
+    assert!(!world.trust.is_issuer(&other.account_id().unwrap()));
+    world.revoke(&issuer.public(), &root).unwrap();
+    assert!(!world.trust.is_issuer(&issuer.account_id().unwrap()));
+}
