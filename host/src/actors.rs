@@ -135,7 +135,7 @@ pub struct Actors {
 
 struct Slot {
     wanted: watch::Sender<Option<ActorSpec>>,
-    status: watch::Receiver<Option<ActorStatus>>,
+    status: watch::Receiver<ActorStatus>,
 }
 
 impl Actors {
@@ -151,8 +151,9 @@ impl Actors {
             slot.wanted.send_replace(Some(spec));
             return;
         }
+        let beginning = ActorStatus { spec: spec.clone(), running: None, failure: None };
         let (wanted, wants) = watch::channel(Some(spec));
-        let (publish, status) = watch::channel(None);
+        let (publish, status) = watch::channel(beginning);
         let task = Task {
             name: name.clone(),
             starter: self.starter.clone(),
@@ -177,9 +178,9 @@ impl Actors {
         self.slots.iter().map(|(name, slot)| (name, slot.wanted.borrow().clone()))
     }
 
-    /// How each actor is; those that have just been put are not among them.
+    /// How each actor is.
     pub fn statuses(&self) -> impl Iterator<Item = (&Name, ActorStatus)> {
-        self.slots.iter().filter_map(|(name, slot)| Some((name, slot.status.borrow().clone()?)))
+        self.slots.iter().map(|(name, slot)| (name, slot.status.borrow().clone()))
     }
 
     /// Forgets the tasks that have ended.
@@ -215,7 +216,7 @@ struct Task {
     name: Name,
     starter: Arc<Starter>,
     wants: watch::Receiver<Option<ActorSpec>>,
-    publish: watch::Sender<Option<ActorStatus>>,
+    publish: watch::Sender<ActorStatus>,
     running: Option<Running>,
     retired: TaskTracker,
 }
@@ -338,7 +339,7 @@ impl Task {
     }
 
     fn say(&self, spec: &ActorSpec, failure: Option<String>) {
-        self.publish.send_replace(Some(ActorStatus { spec: spec.clone(), running: self.running.clone(), failure }));
+        self.publish.send_replace(ActorStatus { spec: spec.clone(), running: self.running.clone(), failure });
         self.starter.changed.notify_one();
     }
 }

@@ -171,7 +171,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not what it should be.
-    #[error("{}: {source}", path.display())]
+    #[error("{} is not a configuration of meshd", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -313,6 +313,7 @@ mod tests {
         let path = dir.path().join("meshd.toml");
         std::fs::write(&path, "sever = \"nats://a\"\n").unwrap();
         let error = flags(&["--config", path.to_str().unwrap()]).settle().unwrap_err();
-        assert!(error.to_string().contains("sever"), "{error}");
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("sever"), "{source}");
     }
 }

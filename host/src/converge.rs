@@ -17,7 +17,10 @@ use mesh_lattice::{
     stored::{ActorState, ObservedActor, ObservedProvider, ProviderState},
 };
 use mesh_runtime::Actor;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    task::JoinSet,
+};
 
 use crate::{
     actors::{ActorStatus, Actors},
@@ -75,20 +78,35 @@ pub enum Stop {
 
 impl Converge {
     /// Converges until it is told to stop.
-    pub async fn run(mut self, mut stops: tokio::sync::mpsc::Receiver<Stop>) {
-        let stop = loop {
+    pub async fn run(mut self, mut stops: mpsc::Receiver<Stop>) {
+        let mut sources = JoinSet::new();
+        loop {
             let known = self.known.borrow_and_update().clone();
             let links = Arc::new(known.links());
             let wanted = wanted(&known, &links);
-            self.act(wanted.as_ref());
+            if sources.is_empty() {
+                self.act(wanted.as_ref());
+            }
+            // While it stops, calls still go out, and have to hear where others are.
             self.publish(&known, links, wanted.as_ref());
             tokio::select! {
-                stop = stops.recv() => break stop,
+                stop = stops.recv() => match stop {
+                    Some(Stop::Sources(deadline, done)) => self.stop_sources(deadline, done, &mut sources),
+                    stop => return self.stop(stop, stops).await,
+                },
                 Ok(()) = self.known.changed() => {}
                 () = self.changed.notified() => {}
             }
-        };
-        self.stop(stop, stops).await;
+        }
+    }
+
+    fn stop_sources(&self, deadline: Deadline, done: oneshot::Sender<()>, sources: &mut JoinSet<()>) {
+        let drained = self.providers.drain_sources(deadline);
+        sources.spawn(async move {
+            drained.await;
+            // Whoever asked may have given up on the answer: its deadline is the same.
+            let _ = done.send(());
+        });
     }
 
     fn act(&mut self, wanted: Option<&Wanted>) {
@@ -168,13 +186,12 @@ impl Converge {
         }
     }
 
-    async fn stop(mut self, first: Option<Stop>, mut stops: tokio::sync::mpsc::Receiver<Stop>) {
+    async fn stop(mut self, first: Option<Stop>, mut stops: mpsc::Receiver<Stop>) {
         let mut next = first;
         while let Some(stop) = next {
             // Whoever asked may have given up on the answer: its deadline is the same.
             match stop {
-                Stop::Sources(deadline, done) => {
-                    self.providers.drain_sources(deadline).await;
+                Stop::Sources(_, done) => {
                     let _ = done.send(());
                 }
                 Stop::Actors(deadline, done) => {

@@ -507,11 +507,11 @@ async fn run_readiness(
 ) -> &'static str {
     loop {
         let now = report.borrow_and_update().clone();
-        let nothing = now.origin == Origin::Nothing;
-        readiness.set(Concern::NothingKnown, nothing.then(|| "this host has not been told what to run yet".into()));
         if alone {
             readiness.set(Concern::Work, unready(&now));
         }
+        let nothing = now.origin == Origin::Nothing;
+        readiness.set(Concern::NothingKnown, nothing.then(|| "this host has not been told what to run yet".into()));
         tokio::select! {
             () = cancel.cancelled() => break,
             changed = report.changed() => if changed.is_err() { cancel.cancelled().await },

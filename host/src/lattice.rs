@@ -229,9 +229,13 @@ async fn follow_state(
 async fn stand(candidate: Candidate, mut caught_up: watch::Receiver<bool>, cancel: CancellationToken) {
     tokio::select! {
         () = cancel.cancelled() => return,
-        known = caught_up.wait_for(|caught_up| *caught_up) => if known.is_err() { return },
+        known = has_caught_up(&mut caught_up) => if !known { return },
     }
     candidate.run(cancel).await;
+}
+
+async fn has_caught_up(caught_up: &mut watch::Receiver<bool>) -> bool {
+    caught_up.wait_for(|caught_up| *caught_up).await.is_ok()
 }
 
 fn kinds(kinds: &Kinds) -> BTreeMap<Name, ctl::Kind> {

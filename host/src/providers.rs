@@ -139,7 +139,7 @@ pub struct Providers {
 
 struct Slot {
     wanted: watch::Sender<Option<ProviderSpec>>,
-    status: watch::Receiver<Option<ProviderStatus>>,
+    status: watch::Receiver<ProviderStatus>,
 }
 
 impl Providers {
@@ -155,8 +155,16 @@ impl Providers {
             slot.wanted.send_replace(Some(spec));
             return;
         }
+        let beginning = ProviderStatus {
+            spec: spec.clone(),
+            state: ProviderState::Starting,
+            reason: String::new(),
+            restarts: 0,
+            provider: None,
+            failed_links: Vec::new(),
+        };
         let (wanted, wants) = watch::channel(Some(spec));
-        let (publish, status) = watch::channel(None);
+        let (publish, status) = watch::channel(beginning);
         let task = Task {
             name: name.clone(),
             starter: self.starter.clone(),
@@ -186,7 +194,7 @@ impl Providers {
 
     /// How each provider is.
     pub fn statuses(&self) -> impl Iterator<Item = (&Name, ProviderStatus)> {
-        self.slots.iter().filter_map(|(name, slot)| Some((name, slot.status.borrow().clone()?)))
+        self.slots.iter().map(|(name, slot)| (name, slot.status.borrow().clone()))
     }
 
     /// Forgets the tasks that have ended.
@@ -199,13 +207,15 @@ impl Providers {
     }
 
     /// Lets the providers that bring calls in finish what they have, and take nothing new.
-    pub async fn drain_sources(&self, deadline: Deadline) {
+    pub fn drain_sources(&self, deadline: Deadline) -> impl Future<Output = ()> + Send + use<> {
         let source =
             |status: &ProviderStatus| status.spec.links.keys().any(|link| link.end == mesh_provider::End::Source);
-        let sources: Vec<_> = self.statuses().filter(|(_, status)| source(status)).collect();
-        let drains =
-            sources.iter().filter_map(|(_, status)| status.provider.as_ref()).map(|source| source.drain(deadline));
-        let _ = timeout(deadline.remaining(), futures::future::join_all(drains)).await;
+        let sources: Vec<_> =
+            self.statuses().filter(|(_, status)| source(status)).filter_map(|(_, status)| status.provider).collect();
+        async move {
+            let drains = sources.iter().map(|source| source.drain(deadline));
+            let _ = timeout(deadline.remaining(), futures::future::join_all(drains)).await;
+        }
     }
 
     /// Stops every provider and waits for it, to the deadline.
@@ -226,7 +236,7 @@ struct Task {
     name: Name,
     starter: Arc<Starter>,
     wants: watch::Receiver<Option<ProviderSpec>>,
-    publish: watch::Sender<Option<ProviderStatus>>,
+    publish: watch::Sender<ProviderStatus>,
     supervisor: Supervisor,
     running: Option<(Arc<dyn Provider>, ProviderRun)>,
     /// The links that it has taken.
@@ -389,9 +399,9 @@ impl Task {
             provider: self.running.as_ref().filter(|_| serves).map(|(provider, _)| provider.clone()),
             failed_links: self.failed_links.clone(),
         };
-        let changed = self.publish.borrow().as_ref().is_none_or(|old| differs(old, &status));
+        let changed = differs(&self.publish.borrow(), &status);
         if changed {
-            self.publish.send_replace(Some(status));
+            self.publish.send_replace(status);
             self.starter.changed.notify_one();
         }
     }

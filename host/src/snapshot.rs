@@ -101,7 +101,7 @@ pub enum SnapshotError {
         source: io::Error,
     },
     /// It is not what it should be.
-    #[error("{}: {source}", path.display())]
+    #[error("{} is not an assignment", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

@@ -41,7 +41,7 @@ pub enum TrustFileError {
         source: std::io::Error,
     },
     /// It is not what it should be.
-    #[error("the trust file {}: {source}", path.display())]
+    #[error("the trust file {} is not one", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

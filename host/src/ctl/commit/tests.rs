@@ -148,7 +148,10 @@ fn an_application_and_its_next_revision_are_taken() {
 fn a_name_belongs_to_one_application() {
     let rig = Rig::new();
     let thief = app("other", &["counter"]);
-    rig.refuse(&rig.apply("other", &thief), ControlCode::Invalid, "without claiming");
+    rig.refuse(&rig.apply("other", &thief), ControlCode::Conflict, "belongs to application adhoc");
+    let mut unclaimed = rig.apply("other", &app("other", &["fresh"]));
+    unclaimed.writes.retain(|write| write.key != "name.fresh");
+    rig.refuse(&unclaimed, ControlCode::Invalid, "without claiming");
     let mut commit = rig.apply("other", &thief);
     commit.writes.push(rig.write(&Key::Owner(name("counter")), &OwnerRecord { app: Some(name("other")) }));
     rig.refuse(&commit, ControlCode::Conflict, "belongs to application adhoc");
