@@ -8,7 +8,7 @@ use mesh_tests::{lattice::Lattice, wait::eventually};
 /// A core module that imports two functions: `(module (import "wasmbus" "__host_call" (func)) (import "env" "now"
 /// (func)))`.
 const CORE_MODULE: &[u8] =
-    b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x20\x02\x07wasmbus\x0b__host_call\0\0\x03env\x03now\0\0";
+    b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x21\x02\x07wasmbus\x0b__host_call\0\0\x03env\x03now\0\0";
 
 #[tokio::test]
 async fn a_file_that_is_not_wasm_is_refused() -> Result<()> {

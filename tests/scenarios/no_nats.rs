@@ -1,6 +1,10 @@
 //! Without a usable NATS `meshctl` says what it tried and what to do, and a host keeps trying and says so.
 
-use std::process::{Command, Stdio};
+use std::{
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context as _, Result};
 use mesh_tests::{
@@ -72,14 +76,20 @@ async fn a_host_without_nats_keeps_trying_and_says_so() -> Result<()> {
     let root = mesh_claims::KeyPair::generate(mesh_claims::KeyKind::Operator);
     let host = mesh_claims::KeyPair::generate(mesh_claims::KeyKind::Host);
     std::fs::write(dir.path().join("trust.toml"), format!("root = \"{}\"\n", root.public()))?;
-    std::fs::write(dir.path().join("host.nk"), host.seed())?;
+    let key = dir.path().join("host.nk");
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&key)?
+        .write_all(host.seed().as_bytes())?;
     let mut meshd = Command::new(guest::program("meshctl")?)
         .args(["hold", "--parent", &std::process::id().to_string(), "--"])
         .arg(guest::program("meshd")?)
         .args(["--server", &server, "--admin", &admin.to_string(), "--dir"])
         .arg(dir.path().join("data"))
         .arg("--host-key")
-        .arg(dir.path().join("host.nk"))
+        .arg(&key)
         .arg("--trust")
         .arg(dir.path().join("trust.toml"))
         .stdin(Stdio::null())

@@ -184,6 +184,18 @@ impl Lattice {
         Ok(id.with_context(|| format!("host {index} has no id"))?.to_owned())
     }
 
+    /// Where a host, counted from 0, tells how it is.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none.
+    pub fn admin(&self, index: usize) -> Result<SocketAddr> {
+        let record = self.record()?;
+        let admin = record.pointer(&format!("/hosts/{index}/admin")).and_then(Value::as_str);
+        let admin = admin.with_context(|| format!("host {index} has no admin port"))?;
+        Ok(admin.trim_start_matches("http://").parse()?)
+    }
+
     /// The process of nats-server.
     ///
     /// # Errors
