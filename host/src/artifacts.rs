@@ -55,7 +55,7 @@ impl Artifacts {
     ///
     /// Where nobody has them now.
     pub async fn get(&self, digest: &Digest) -> Result<Bytes, ArtifactError> {
-        if let Some(bytes) = self.from_disk(digest).await {
+        if let Some(bytes) = self.read_disk(digest).await {
             return Ok(bytes);
         }
         let store = self.store.borrow().clone();
@@ -73,7 +73,7 @@ impl Artifacts {
     }
 
     /// What is on disk, where it is what its name says; a file that is not is removed.
-    async fn from_disk(&self, digest: &Digest) -> Option<Bytes> {
+    async fn read_disk(&self, digest: &Digest) -> Option<Bytes> {
         let path = self.path(digest);
         let bytes = Bytes::from(tokio::fs::read(&path).await.ok()?);
         let (hashed, wanted) = (bytes.clone(), *digest);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_imported_is_read_from_disk() {
+    async fn what_was_imported_is_read_read_disk() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a.wasm");
         std::fs::write(&file, b"bytes").unwrap();

@@ -1,6 +1,8 @@
 //! A host that runs alone, as a person starts it: `meshd --assignment FILE`, no NATS, a signed actor, HTTP in front of
 //! it and a key-value store behind it. Real processes, real files.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},

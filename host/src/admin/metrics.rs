@@ -11,6 +11,9 @@ use crate::{converge::Report, router::Router, telemetry::Place};
 /// Actors, and providers, that are shown one by one.
 const MAX_NAMES: usize = 500;
 
+/// Writes metrics that somebody else owns.
+type Show = Box<dyn Fn(&mut Text) + Send + Sync>;
+
 /// Makes the text from what others own.
 pub struct Metrics {
     started: Instant,
@@ -18,7 +21,7 @@ pub struct Metrics {
     router: Arc<Router>,
     report: watch::Receiver<Arc<Report>>,
     engine: Option<Engine>,
-    extra: Vec<Box<dyn Fn(&mut Text) + Send + Sync>>,
+    extra: Vec<Show>,
 }
 
 /// Prometheus text in the making.
