@@ -11,9 +11,11 @@
 //! is and hands it on. A call taken runs in a task of its own; what the reader itself has to say (busy, credit,
 //! cancel) goes through a bounded outbox.
 
+mod credit;
 mod head;
 mod inbound;
 mod lane;
+mod outgoing;
 mod remote;
 mod seen;
 mod served;
@@ -50,8 +52,8 @@ use crate::{
     connect::Connections,
     session::{Class, Session, handshake::Identity},
 };
-use lane::Budget;
-use remote::Outgoing;
+use credit::Budget;
+use outgoing::Outgoing;
 use served::Incoming;
 use sessions::Sessions;
 use table::Table;
@@ -248,6 +250,33 @@ impl Node {
         }
         let message = Post::Message { subject: session.io_subject(id).into(), reply: None, payload };
         self.outbox.send(message).await.map_err(|_| disconnected())
+    }
+
+    /// Sends the head of a call or of its reply: straight to the connection where it is alone, so that it waits for
+    /// nobody; with the others where there are others, so that they share the work.
+    async fn post(
+        &self,
+        alone: bool,
+        subject: Subject,
+        reply: Option<Subject>,
+        payload: Bytes,
+    ) -> Result<(), CallError> {
+        if alone {
+            return if self.publish(subject, reply, payload).await { Ok(()) } else { Err(disconnected()) };
+        }
+        self.outbox.send(Post::Message { subject, reply, payload }).await.map_err(|_| disconnected())
+    }
+
+    /// Whether the message is on its way: what cannot be sent now is not kept.
+    async fn publish(&self, subject: Subject, reply: Option<Subject>, payload: Bytes) -> bool {
+        if !self.connections.data_up() {
+            return false;
+        }
+        let published = match reply {
+            Some(reply) => self.client.publish_with_reply(subject, reply, payload).await,
+            None => self.client.publish(subject, payload).await,
+        };
+        published.is_ok()
     }
 
     /// Sends what belongs to the call `id` without ever waiting: drops it where the outbox is full.

@@ -9,9 +9,11 @@
 //! watch says so ([`Change::Resync`]); where the bucket or the key is missing it says [`Change::Stale`] and goes on
 //! looking, because nothing may stop for what is absent.
 
+mod value;
+mod watch;
+
 use std::sync::Arc;
 
-use bytes::Bytes;
 use mesh_claims::{Envelope, Refusal, authority, envelope::EnvelopeError, keys::KeyPair, trust::Trust};
 use mesh_lattice::{
     id::Incarnation,
@@ -21,6 +23,10 @@ use mesh_lattice::{
 use parking_lot::RwLock;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Duration, timeout};
+
+pub use value::{Entry, Position, RawWrite, Stored, Write};
+pub use watch::{Change, Watch};
+use watch::{entry_of, incarnation_of};
 
 use crate::{
     bucket::{
@@ -47,73 +53,6 @@ impl Default for StateConfig {
     fn default() -> Self {
         Self { replicas: 1 }
     }
-}
-
-/// A stored value as it was found: decoded, not verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its key.
-    pub key: Key,
-    /// The value and who says it.
-    pub envelope: Envelope,
-    /// What a change of it has to name.
-    pub revision: u64,
-}
-
-/// A verified value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored<T> {
-    /// The value.
-    pub value: T,
-    /// What a change of it has to name.
-    pub revision: u64,
-    /// Raised with each change.
-    pub generation: u64,
-    /// Who signed it.
-    pub signer: String,
-}
-
-/// What a write replaces; the default: there must be nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Position {
-    /// The revision of what is replaced.
-    pub revision: u64,
-    /// Its generation.
-    pub generation: u64,
-}
-
-impl From<&Entry> for Position {
-    fn from(entry: &Entry) -> Self {
-        Self { revision: entry.revision, generation: entry.envelope.generation }
-    }
-}
-
-impl<T> From<&Stored<T>> for Position {
-    fn from(stored: &Stored<T>) -> Self {
-        Self { revision: stored.revision, generation: stored.generation }
-    }
-}
-
-/// One signed value of a batch.
-#[derive(Debug, Clone)]
-pub struct Write {
-    /// Its key.
-    pub key: Key,
-    /// The revision that it replaces; 0 where there must be none.
-    pub expected: u64,
-    /// The signed value.
-    pub envelope: Envelope,
-}
-
-/// One value of a batch as somebody else signed it.
-#[derive(Debug, Clone)]
-pub struct RawWrite {
-    /// Its key.
-    pub key: Key,
-    /// The revision that it replaces; 0 where there must be none.
-    pub expected: u64,
-    /// The envelope's bytes.
-    pub value: Bytes,
 }
 
 /// Why the state was not read or not changed.
@@ -405,120 +344,6 @@ impl State {
     }
 }
 
-/// A watch of the state: it never ends and never fails, it says what it knows.
-pub struct Watch {
-    state: State,
-    raw: BucketWatch,
-    incarnation: Incarnation,
-    /// Whether `lattice` is watched for its own sake.
-    shows_lattice: bool,
-    stale: bool,
-    /// Said at the next opportunity.
-    resync: bool,
-}
-
-/// What a [`Watch`] says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// This is stored now: decoded, not verified.
-    Put(Entry),
-    /// Somebody deleted this.
-    Deleted(Key),
-    /// Everything that is there has been said; again after every time that the watch had to be opened again.
-    CaughtUp,
-    /// The state is missing or cannot be read, for this reason: keep running, plan nothing. The watch goes on looking.
-    Stale(String),
-    /// The state was made anew: forget what was said, everything comes again. Not verified: `lattice` says by whom.
-    Resync(Incarnation),
-}
-
-impl Watch {
-    fn new(state: &State, patterns: &[&str]) -> Self {
-        let shows_lattice = patterns.iter().any(|pattern| matches!(*pattern, ">" | "*" | "lattice"));
-        let mut all = patterns.to_vec();
-        if !shows_lattice {
-            all.push("lattice");
-        }
-        let raw = BucketWatch::new(&state.inner.bucket, &all);
-        Self { incarnation: state.incarnation(), state: state.clone(), raw, shows_lattice, stale: false, resync: false }
-    }
-
-    /// What happened next. Nothing is lost where the future is dropped.
-    pub async fn next(&mut self) -> Change {
-        loop {
-            if std::mem::take(&mut self.resync) {
-                return Change::Resync(self.incarnation);
-            }
-            let change = match self.raw.next().await {
-                Raw::Opened => self.opened().await,
-                Raw::Closed(error) => self.stale(error.to_string()),
-                Raw::CaughtUp => {
-                    self.stale = false;
-                    Some(Change::CaughtUp)
-                }
-                Raw::Deleted { key } if key == "lattice" => {
-                    self.raw.restart();
-                    self.stale("the record of the lattice was deleted".to_owned())
-                }
-                Raw::Deleted { key } => Key::parse(&key).map(Change::Deleted),
-                Raw::Put { key, value, revision } => self.put(&key, &value, revision),
-            };
-            if let Some(change) = change {
-                return change;
-            }
-        }
-    }
-
-    /// Before anything is said of a bucket that was just opened: is it the one that we knew?
-    async fn opened(&mut self) -> Option<Change> {
-        match read_lattice(&self.state.inner.bucket).await {
-            Ok((incarnation, _)) => {
-                self.renewed(incarnation);
-                None
-            }
-            Err(error) => {
-                self.raw.close();
-                self.stale(error.to_string())
-            }
-        }
-    }
-
-    fn renewed(&mut self, incarnation: Incarnation) {
-        if incarnation != self.incarnation {
-            self.incarnation = incarnation;
-            *self.state.inner.incarnation.write() = incarnation;
-            self.raw.restart();
-            self.resync = true;
-        }
-    }
-
-    fn put(&mut self, key: &str, value: &[u8], revision: u64) -> Option<Change> {
-        let entry = entry_of(key, value, revision);
-        if key == "lattice" {
-            match entry.as_ref().and_then(|entry| incarnation_of(&entry.envelope)) {
-                Some(incarnation) if incarnation == self.incarnation => {}
-                Some(incarnation) => {
-                    self.renewed(incarnation);
-                    return None;
-                }
-                None => {
-                    self.raw.restart();
-                    return self.stale("the record of the lattice cannot be read".to_owned());
-                }
-            }
-            if !self.shows_lattice {
-                return None;
-            }
-        }
-        entry.map(Change::Put)
-    }
-
-    /// Said once, until the watch has caught up again.
-    fn stale(&mut self, reason: String) -> Option<Change> {
-        (!std::mem::replace(&mut self.stale, true)).then_some(Change::Stale(reason))
-    }
-}
-
 /// The value of `entry`, if it is what it should be and from whom it should be.
 ///
 /// # Errors
@@ -550,20 +375,6 @@ async fn read_lattice(bucket: &Bucket) -> Result<(Incarnation, u64), StateError>
     let value = stored.value.ok_or(StateError::Missing)?;
     let incarnation = incarnation_of(&Envelope::decode(&value)?);
     incarnation.map(|incarnation| (incarnation, stored.revision)).ok_or(StateError::Missing)
-}
-
-/// The life that the record names; the signature is checked so that a stray byte does not begin a new life.
-fn incarnation_of(envelope: &Envelope) -> Option<Incarnation> {
-    let record = envelope.open::<LatticeRecord>(&Key::Lattice.to_string(), envelope.incarnation, |_| Ok(())).ok()?;
-    (record.incarnation == envelope.incarnation).then_some(record.incarnation)
-}
-
-fn entry_of(key: &str, value: &[u8], revision: u64) -> Option<Entry> {
-    let entry = Key::parse(key).zip(Envelope::decode(value).ok());
-    if entry.is_none() {
-        tracing::debug!(key, "a stored value is not an envelope under a key of ours");
-    }
-    entry.map(|(key, envelope)| Entry { key, envelope, revision })
 }
 
 fn failed(error: BucketError, key: &Key) -> StateError {

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AdmitCall, CallsError, Node, Post, count,
     lane::Receiver,
-    remote::Answered,
+    outgoing::Answered,
     seen::{Freshness, Seen},
     served::{Incoming, Taken},
 };
@@ -123,7 +123,7 @@ async fn send_outbox(node: Arc<Node>, mut outbox: mpsc::Receiver<Post>) {
         }
         for post in batch.drain(..) {
             let published = match post {
-                Post::Message { subject, reply, payload } => publish(&node, subject, reply, payload).await,
+                Post::Message { subject, reply, payload } => node.publish(subject, reply, payload).await,
                 Post::Barrier(published) => published.send(()).is_ok(),
             };
             if !published {
@@ -131,18 +131,6 @@ async fn send_outbox(node: Arc<Node>, mut outbox: mpsc::Receiver<Post>) {
             }
         }
     }
-}
-
-/// Whether it is on its way: what cannot be sent now is not kept.
-async fn publish(node: &Node, subject: Subject, reply: Option<Subject>, payload: Bytes) -> bool {
-    if !node.connections.data_up() {
-        return false;
-    }
-    let published = match reply {
-        Some(reply) => node.client.publish_with_reply(subject, reply, payload).await,
-        None => node.client.publish(subject, payload).await,
-    };
-    published.is_ok()
 }
 
 impl Reader {

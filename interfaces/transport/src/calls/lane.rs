@@ -1,4 +1,4 @@
-//! The two ends of one stream.
+//! The receiving end of one stream.
 //!
 //! The receiver says how far the sender may send ("up to byte n"), moves that on as the bytes are *consumed*, and says
 //! it again while nothing comes, so that a lost credit costs a second and not the stream. What all streams of a host
@@ -12,10 +12,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -29,22 +26,13 @@ use mesh_lattice::{
     wit::http,
 };
 use parking_lot::Mutex;
-use tokio::{
-    sync::Notify,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Node;
+use super::{Node, credit::Budget};
 use crate::session::Session;
 
 /// What one stream may have outstanding at most.
 const WINDOW: u64 = 1 << 20;
-
-/// What all streams of a host may have outstanding: sent or to be sent, not consumed yet.
-const TOTAL: u64 = 16 << 20;
-
-/// Less than this is not worth a credit, unless there is no more.
-const LEAST: u64 = 16 << 10;
 
 /// Pieces smaller than this are put together while they wait, so that many small ones cost no more than few large.
 const SMALL: usize = 4 * 1024;
@@ -54,88 +42,6 @@ const REPEAT: Duration = Duration::from_secs(1);
 
 /// A stream that could be given no credit at all asks again this soon.
 const STARVED: Duration = Duration::from_millis(20);
-
-/// What may still be promised to senders.
-pub(super) struct Budget(AtomicU64);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(AtomicU64::new(TOTAL))
-    }
-}
-
-impl Budget {
-    /// Takes up to `want`, and not much more than an eighth of what is left: the more streams, the less for each.
-    pub(super) fn take(&self, want: u64) -> u64 {
-        let mut taken = 0;
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            taken = want.min((left / 8).max(LEAST)).min(left);
-            Some(left - taken)
-        });
-        taken
-    }
-
-    pub(super) fn give(&self, amount: u64) {
-        self.0.fetch_add(amount, Ordering::Relaxed);
-    }
-
-    #[cfg(test)]
-    pub(super) fn outstanding(&self) -> u64 {
-        TOTAL - self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// The sending end: how far it may go.
-#[derive(Default)]
-pub(super) struct Leave {
-    upto: AtomicU64,
-    closed: AtomicBool,
-    changed: Notify,
-}
-
-impl Leave {
-    pub(super) fn new(upto: u64) -> Self {
-        Self { upto: AtomicU64::new(upto), ..Self::default() }
-    }
-
-    pub(super) fn raise(&self, upto: u64) {
-        if self.upto.fetch_max(upto, Ordering::Relaxed) < upto {
-            self.changed.notify_one();
-        }
-    }
-
-    /// The receiver wants no more.
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-        self.changed.notify_one();
-    }
-
-    /// How far the stream may go, once that is further than `offset`; `None` once it is closed.
-    pub(super) async fn beyond(&self, offset: u64) -> Option<u64> {
-        loop {
-            let changed = self.changed.notified();
-            if self.closed.load(Ordering::Relaxed) {
-                return None;
-            }
-            let upto = self.upto.load(Ordering::Relaxed);
-            if upto > offset {
-                return Some(upto);
-            }
-            changed.await;
-        }
-    }
-
-    /// Returns once the receiver wants no more.
-    pub(super) async fn closed(&self) {
-        loop {
-            let changed = self.changed.notified();
-            if self.closed.load(Ordering::Relaxed) {
-                return;
-            }
-            changed.await;
-        }
-    }
-}
 
 /// The receiving end as the reader sees it.
 pub(super) struct Receiver {
@@ -308,7 +214,7 @@ pub(super) struct Received {
     quiet_since: Option<Instant>,
     done: bool,
     /// Kept for as long as the body lives: ends the call when the body does.
-    call: Option<super::remote::OpenCall>,
+    call: Option<super::outgoing::OpenCall>,
 }
 
 impl Received {
@@ -317,7 +223,7 @@ impl Received {
         session: &Arc<Session>,
         (id, lane): (CallId, Lane),
         receiver: Arc<Receiver>,
-        call: Option<super::remote::OpenCall>,
+        call: Option<super::outgoing::OpenCall>,
     ) -> Self {
         Self {
             node: Arc::clone(node),
@@ -430,6 +336,7 @@ mod tests {
     use futures::task::noop_waker;
 
     use super::*;
+    use crate::calls::credit::TOTAL;
 
     fn read(receiver: &Receiver) -> Vec<u8> {
         let waker = noop_waker();
@@ -498,17 +405,5 @@ mod tests {
         assert!(first.grant().is_some_and(|upto| upto > granted));
         drop(receivers);
         assert_eq!(budget.outstanding(), 0);
-    }
-
-    #[tokio::test]
-    async fn leave_is_cumulative_and_closing_ends_it() {
-        let leave = Leave::new(5);
-        assert_eq!(leave.beyond(4).await, Some(5));
-        leave.raise(9);
-        leave.raise(7);
-        assert_eq!(leave.beyond(5).await, Some(9));
-        leave.close();
-        assert_eq!(leave.beyond(5).await, None);
-        leave.closed().await;
     }
 }

@@ -14,20 +14,17 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use mesh_lattice::{
     clock::Monotonic,
-    frame::{Call, Cancel, Frame, Lane, Load, ReplyHead},
+    frame::{Call, Frame, Lane, Load, ReplyHead},
     id::{CallId, HostId},
     invocation::{Body, CallError, Code, Invocation, Reply, full_body},
     subject,
 };
-use parking_lot::Mutex;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use super::{
-    CallStats, Node, Post, count, disconnected, head,
-    lane::{Budget, Leave, Received, Receiver},
+    CallStats, Node, count, disconnected, head,
+    lane::Received,
+    outgoing::{Answered, OpenCall, Outgoing},
     source::{Sending, Source},
     unsealed,
 };
@@ -46,40 +43,6 @@ pub(super) const MAX_VALUE: u64 = 64 << 20;
 #[derive(Clone)]
 pub struct Remote {
     node: Arc<Node>,
-}
-
-/// A call of ours that waits for its answer or its streams.
-pub(super) struct Outgoing {
-    session: Arc<Session>,
-    answer: Mutex<Option<oneshot::Sender<Answered>>>,
-    /// How far the streams of the call may go.
-    leaves: [Leave; 2],
-    downloads: Mutex<Downloads>,
-    budget: Arc<Budget>,
-}
-
-/// What the streams of the reply bring: made when the reply's head comes, before their first byte.
-#[derive(Default)]
-struct Downloads {
-    lanes: [Option<Arc<Receiver>>; 2],
-    /// The credit that each of the two was given ahead; 0 once it is used or given back.
-    ahead: u64,
-}
-
-/// What came back.
-pub(super) enum Answered {
-    Reply(Box<ReplyHead>, Bytes),
-    Busy(Load),
-    /// The server says that nobody listens where the call went.
-    Gone,
-}
-
-/// Keeps a call open; when it goes before the call is finished, the callee is told.
-pub(super) struct OpenCall {
-    node: Arc<Node>,
-    call: Arc<Outgoing>,
-    id: CallId,
-    finished: bool,
 }
 
 /// What is sent, possibly twice.
@@ -205,17 +168,9 @@ impl Node {
         prepared: &mut Prepared,
     ) -> Result<(Answered, OpenCall), CallError> {
         let id = prepared.id;
-        let (answer, mut answered) = oneshot::channel();
         let reply_credit = self.budget.take(2 * REPLY_CREDIT) / 2;
-        let call = Arc::new(Outgoing {
-            session: Arc::clone(session),
-            answer: Mutex::new(Some(answer)),
-            leaves: Default::default(),
-            downloads: Mutex::new(Downloads { ahead: reply_credit, ..Downloads::default() }),
-            budget: Arc::clone(&self.budget),
-        });
-        self.outgoing.insert(id, Arc::clone(&call));
-        let open = OpenCall { node: Arc::clone(self), call, id, finished: false };
+        let (call, mut answered) = Outgoing::new(session, &self.budget, reply_credit);
+        let open = OpenCall::open(self, id, call);
         self.send_call(session, prepared, reply_credit).await?;
         // A stream may begin with the first credit; where the answer overtakes that, the callee may still read on.
         let early = tokio::select! {
@@ -253,9 +208,8 @@ impl Node {
             return Err(CallError::new(Code::TooLarge, "the head of the call is too large"));
         }
         let reply = subject::io(&self.identity.lattice, &self.identity.host, self.identity.boot, prepared.id);
-        let message =
-            Post::Message { subject: session.call_subject.clone(), reply: Some(reply.into()), payload: sealed };
-        self.outbox.send(message).await.map_err(|_| disconnected())
+        let alone = self.outgoing.len() <= 1;
+        self.post(alone, session.call_subject.clone(), Some(reply.into()), sealed).await
     }
 
     /// The answer as the caller wants it, with its streams.
@@ -326,90 +280,6 @@ impl Node {
         let session = Session::new(&self.identity.lattice, peer, &keys).ok_or_else(unsealed)?;
         self.sessions.keep(&session, Instant::now());
         Ok(session)
-    }
-}
-
-impl Outgoing {
-    pub(super) fn belongs_to(&self, session: &Session) -> bool {
-        self.session.id == session.id
-    }
-
-    /// Hands the answer over; the streams that it announces can be filled from now on.
-    pub(super) fn answered(&self, answered: Answered) {
-        if let Answered::Reply(head, _) = &answered {
-            let mut downloads = self.downloads.lock();
-            let ahead = std::mem::take(&mut downloads.ahead);
-            let [value, body] = &mut downloads.lanes;
-            for (lane, announced) in [(value, head.value_bytes.is_some()), (body, head.body)] {
-                if announced && lane.is_none() {
-                    *lane = Some(Receiver::new(&self.budget, ahead));
-                } else {
-                    self.budget.give(ahead);
-                }
-            }
-        }
-        if let Some(waiting) = self.answer.lock().take() {
-            let _ = waiting.send(answered);
-        }
-    }
-
-    /// Lets the call fail: nobody reads for it any more.
-    pub(super) fn abandon(&self) {
-        drop(self.answer.lock().take());
-        for receiver in self.downloads.lock().lanes.iter().flatten() {
-            receiver.fail(CallError::new(Code::Lost, "calls have ended on this host"));
-        }
-    }
-
-    pub(super) fn download(&self, lane: Lane) -> Option<Arc<Receiver>> {
-        let downloads = self.downloads.lock();
-        let [value, body] = &downloads.lanes;
-        match lane {
-            Lane::Value => value.clone(),
-            Lane::Body => body.clone(),
-        }
-    }
-
-    pub(super) fn leave(&self, lane: Lane) -> &Leave {
-        let [value, body] = &self.leaves;
-        match lane {
-            Lane::Value => value,
-            Lane::Body => body,
-        }
-    }
-
-    /// Returns once a stream of the call may begin.
-    async fn credited(&self) {
-        let [value, body] = &self.leaves;
-        tokio::select! {
-            _ = value.beyond(0) => {}
-            _ = body.beyond(0) => {}
-        }
-    }
-}
-
-impl Drop for Outgoing {
-    fn drop(&mut self) {
-        self.budget.give(2 * self.downloads.get_mut().ahead);
-    }
-}
-
-impl OpenCall {
-    /// The call is over: nobody needs to be told.
-    pub(super) fn finish(mut self) {
-        self.finished = true;
-    }
-}
-
-impl Drop for OpenCall {
-    fn drop(&mut self) {
-        self.node.outgoing.remove(self.id);
-        for leave in &self.call.leaves {
-            leave.close();
-        }
-        if !self.finished {
-            self.node.send_now(&self.call.session, self.id, &Frame::Cancel(Cancel { id: self.id }));
-        }
     }
 }
 

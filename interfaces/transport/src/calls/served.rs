@@ -19,12 +19,15 @@ use mesh_lattice::{
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
-    Node, count, disconnected, head,
-    lane::{Leave, Received, Receiver},
+    Node, count,
+    credit::Leave,
+    disconnected, head,
+    lane::{Received, Receiver},
     remote::{collect, split_whole},
     source::{Sending, Source},
+    unsealed,
 };
-use crate::session::Session;
+use crate::session::{Class, Session};
 
 /// A reply that is not ready by then is announced, so that a short call costs two messages and a long one is known
 /// to be in good hands.
@@ -217,7 +220,9 @@ async fn send_reply(sending: &Sending, reply: &Frame, length: usize, deadline: D
             return Err(disconnected());
         }
     }
-    node.send(&sending.session, sending.id, reply, length).await
+    let sealed = sending.session.seal(Class::Io, reply, length).ok_or_else(unsealed)?;
+    let subject = sending.session.io_subject(sending.id).into();
+    node.post(node.incoming.len() <= 1, subject, None, sealed).await
 }
 
 fn too_late() -> CallError {

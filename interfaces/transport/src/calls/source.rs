@@ -14,7 +14,7 @@ use mesh_lattice::{
 };
 use tokio::time::timeout;
 
-use super::{Node, lane::Leave};
+use super::{Node, credit::Leave};
 use crate::session::{SEAL_OVERHEAD, Session};
 
 /// Room for a frame's header and what it is sealed with.
