@@ -1,5 +1,5 @@
 //! What `/metrics` shows. Labels are closed sets, but for the names of what runs here, of which the first
-//! [`MAX_NAMES`] are shown: the number of series is bounded whatever is deployed.
+//! 500 are shown: the number of series is bounded whatever is deployed.
 
 use std::{fmt::Write as _, sync::Arc, time::Instant};
 
