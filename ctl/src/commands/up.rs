@@ -101,7 +101,7 @@ async fn stay(mut lattice: Lattice, out: &Output) -> anyhow::Result<()> {
     }
     loop {
         tokio::select! {
-            () = asked.to_stop() => break,
+            () = asked.wait() => break,
             ended = ends.join_next() => match ended {
                 Some(Ok(name)) => out.say(&format!(
                     "{name} has ended; its log is {}; `meshctl up` again starts it",
@@ -119,7 +119,7 @@ async fn stay(mut lattice: Lattice, out: &Output) -> anyhow::Result<()> {
     tokio::select! {
         () = lattice.stop_own() => {}
         // What still runs is killed by the kernel when we end.
-        () = asked.to_stop() => {}
+        () = asked.wait() => {}
     }
     Ok(())
 }
@@ -141,7 +141,7 @@ impl Asked {
         })
     }
 
-    async fn to_stop(&mut self) {
+    async fn wait(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
