@@ -35,6 +35,7 @@ use async_nats::{Client, Subject};
 use bytes::Bytes;
 use mesh_claims::{Trust, keys::KeyPair};
 use mesh_lattice::{
+    clock::Monotonic,
     frame::{Call, Frame, Load},
     id::{BootId, CallId, HostId},
     invocation::{CallError, Code},
@@ -61,6 +62,9 @@ use table::Table;
 /// What is to be sent waits here. Calls and streams wait for room; what the reader itself has to say is dropped where
 /// there is none, and said again or timed out by whoever misses it.
 const OUTBOX: usize = 1_024;
+
+/// Heads that are sent within so many microseconds of each other are sent together.
+const CLOSE_TOGETHER: u64 = 60;
 
 /// What goes through the outbox.
 enum Post {
@@ -195,6 +199,8 @@ struct Node {
     budget: Arc<Budget>,
     outbox: mpsc::Sender<Post>,
     draining: watch::Sender<bool>,
+    /// When the head of a call or a reply was sent last.
+    last_post: AtomicU64,
     counters: Counters,
 }
 
@@ -226,6 +232,7 @@ pub async fn calls(
         budget: Arc::new(Budget::default()),
         outbox,
         draining: watch::Sender::new(false),
+        last_post: AtomicU64::new(0),
         counters: Counters::default(),
     });
     let inbound = Inbound::subscribe(Arc::clone(&node), waiting).await?;
@@ -252,15 +259,12 @@ impl Node {
         self.outbox.send(message).await.map_err(|_| disconnected())
     }
 
-    /// Sends the head of a call or of its reply: straight to the connection where it is alone, so that it waits for
-    /// nobody; with the others where there are others, so that they share the work.
-    async fn post(
-        &self,
-        alone: bool,
-        subject: Subject,
-        reply: Option<Subject>,
-        payload: Bytes,
-    ) -> Result<(), CallError> {
+    /// Sends the head of a call or of its reply: straight to the connection where none was sent a moment ago, so that
+    /// it waits for nobody; through the outbox where they come thick and fast, so that they share the work.
+    async fn post(&self, subject: Subject, reply: Option<Subject>, payload: Bytes) -> Result<(), CallError> {
+        let now = Monotonic::now().0;
+        let before = self.last_post.swap(now, Ordering::Relaxed);
+        let alone = now.saturating_sub(before) > CLOSE_TOGETHER;
         if alone {
             return if self.publish(subject, reply, payload).await { Ok(()) } else { Err(disconnected()) };
         }

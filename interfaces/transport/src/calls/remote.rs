@@ -208,8 +208,7 @@ impl Node {
             return Err(CallError::new(Code::TooLarge, "the head of the call is too large"));
         }
         let reply = subject::io(&self.identity.lattice, &self.identity.host, self.identity.boot, prepared.id);
-        let alone = self.outgoing.len() <= 1;
-        self.post(alone, session.call_subject.clone(), Some(reply.into()), sealed).await
+        self.post(session.call_subject.clone(), Some(reply.into()), sealed).await
     }
 
     /// The answer as the caller wants it, with its streams.

@@ -222,7 +222,7 @@ async fn send_reply(sending: &Sending, reply: &Frame, length: usize, deadline: D
     }
     let sealed = sending.session.seal(Class::Io, reply, length).ok_or_else(unsealed)?;
     let subject = sending.session.io_subject(sending.id).into();
-    node.post(node.incoming.len() <= 1, subject, None, sealed).await
+    node.post(subject, None, sealed).await
 }
 
 fn too_late() -> CallError {
