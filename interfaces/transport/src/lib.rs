@@ -8,7 +8,7 @@
 //! | [`leader`] | who leads: taken by compare-and-set, told apart by terms |
 //! | [`artifact`] | the artifact store, hashed after every read |
 //! | [`control`] | control requests: asked by `meshctl`, answered by one host of many |
-//! | [`calls`] | calls between hosts: sealed sessions, one boot of one host, streams under credit |
+//! | [`mod@calls`] | calls between hosts: sealed sessions, one boot of one host, streams under credit |
 //!
 //! Nothing here spawns on its own account: what has to run is an async function that its owner runs, and ends with
 //! the token that the owner gave it. Every wait has a limit, every queue a bound.
