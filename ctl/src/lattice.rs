@@ -135,7 +135,7 @@ impl Lattice {
         ready
     }
 
-    /// Waits until each running host says over the lattice that it is ready, and one of them leads.
+    /// Waits until each running host is ready, as the lattice sees it and as it says itself, and one of them leads.
     async fn wait_until_ready(&self, connections: &Connections) -> anyhow::Result<()> {
         let wanted: Vec<HostId> = self.record.running().map(|host| host.id.clone()).collect();
         let start = Instant::now();
@@ -153,7 +153,7 @@ impl Lattice {
             )
             .await;
             match status {
-                Ok(status) if all_ready(&status, &wanted) => return Ok(()),
+                Ok(status) if all_ready(&status, &wanted) && self.all_say_ready().await => return Ok(()),
                 Ok(_) | Err(_) if start.elapsed() < READY_WITHIN => sleep(LOOK_EVERY).await,
                 Ok(status) => bail!("not ready within {READY_WITHIN:?}: {}", describe(&status, &wanted)),
                 Err(error) => {
@@ -161,6 +161,11 @@ impl Lattice {
                 }
             }
         }
+    }
+
+    async fn all_say_ready(&self) -> bool {
+        let asked = self.record.running().map(hosts::says_ready);
+        futures::future::join_all(asked).await.into_iter().all(|ready| ready)
     }
 
     /// The processes that this `up` started, to wait for.

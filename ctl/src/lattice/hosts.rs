@@ -1,9 +1,14 @@
 //! Finds and starts `meshd`.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use anyhow::bail;
 use mesh_lattice::name::Labels;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 
 use super::{
     Wanted,
@@ -12,6 +17,9 @@ use super::{
     record::{Folder, HostRecord, Record},
     server::free_port,
 };
+
+/// A page of a host that works is there at once.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Starts one host; it has the labels of before where none are given.
 pub(super) fn start(
@@ -51,6 +59,20 @@ pub(super) fn start(
         labels,
     };
     Ok((host, process))
+}
+
+/// Whether a host says of itself that it is ready. The lattice may still speak of the process before this one.
+pub(super) async fn says_ready(host: &HostRecord) -> bool {
+    let asked = async {
+        let address = host.admin.strip_prefix("http://")?;
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        let request = format!("GET /readyz HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut head = [0; 16];
+        stream.read_exact(&mut head).await.ok()?;
+        std::str::from_utf8(&head).ok()?.split(' ').nth(1).map(|status| status == "200")
+    };
+    matches!(timeout(ANSWERS_WITHIN, asked).await, Ok(Some(true)))
 }
 
 /// `meshd` beside this program, else on the PATH.
