@@ -5,6 +5,7 @@
     missing_docs,
     dead_code,
     unreachable_pub,
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

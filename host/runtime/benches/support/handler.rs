@@ -130,15 +130,9 @@ impl Handler {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(PoolingAllocationConfig::new()));
         let engine = Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
-        wasmtime_wasi_http::p2::add_to_linker_async(&mut linker)?;
-        wasmtime_wasi::p2::bindings::cli::environment::add_to_linker::<Host, wasmtime_wasi::cli::WasiCli>(
-            &mut linker,
-            <Host as wasmtime_wasi::cli::WasiCliView>::cli,
-        )?;
-        wasmtime_wasi::p2::bindings::cli::exit::add_to_linker::<Host, wasmtime_wasi::cli::WasiCli>(
-            &mut linker,
-            <Host as wasmtime_wasi::cli::WasiCliView>::cli,
-        )?;
+        // What `-S cli` adds: guests of Rust's standard library import it.
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         let pre = linker.instantiate_pre(&Component::new(&engine, component)?)?;
         let pre = ProxyPre::P2(p2::bindings::ProxyPre::new(pre)?);
         Ok(Self(ProxyHandler::new(State { engine, pre, requests: AtomicU64::new(0) })))
