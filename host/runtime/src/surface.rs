@@ -1,5 +1,6 @@
 //! What a component imports and exports, sorted by who can serve it.
 
+use mesh_claims::surface::{HOST_INTERFACES, WASI_RELEASES};
 use mesh_lattice::Interface;
 use wasmtime::{
     Engine,
@@ -8,22 +9,6 @@ use wasmtime::{
         types::{ComponentInstance, ComponentItem},
     },
 };
-
-/// Packages of WASI that the host implements in the releases 0.2.x and in no other.
-const WASI_0_2: [&str; 7] =
-    ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:http", "wasi:io", "wasi:random", "wasi:sockets"];
-
-/// Interfaces that the host answers itself, so that no link is needed.
-const OWN: [&str; 8] = [
-    "wasi:config/runtime@0.2.0-draft",
-    "wasi:config/store@0.2.0-draft",
-    "wasi:config/store@0.2.0-rc.1",
-    "wasi:logging/logging",
-    "wasi:logging/logging@0.1.0-draft",
-    "wasmcloud:bus/lattice@1.0.0",
-    "wasmcloud:bus/lattice@2.0.0",
-    "wasmcloud:bus/lattice@2.0.1",
-];
 
 /// Interfaces that a typed adapter turns into calls along a link.
 const ADAPTED: [&str; 3] =
@@ -58,7 +43,7 @@ fn who_serves(name: &str) -> Who {
         None => (name, None),
     };
     let package = path.split('/').next().unwrap_or(path);
-    if WASI_0_2.contains(&package) {
+    if WASI_RELEASES.contains(&package) {
         return match version.and_then(|version| version.strip_prefix("0.2.")) {
             Some(patch) if !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()) => {
                 if path == OUTGOING {
@@ -70,7 +55,7 @@ fn who_serves(name: &str) -> Who {
             _ => Who::Nobody,
         };
     }
-    if OWN.contains(&name) {
+    if HOST_INTERFACES.contains(&name) {
         Who::Host
     } else if ADAPTED.contains(&name) {
         Who::Link

@@ -64,14 +64,14 @@ pub enum Server {
 }
 
 /// Packages that follow the releases of WASI: of these a host has 0.2, and no other.
-const WASI_RELEASES: [&str; 7] =
+pub const WASI_RELEASES: [&str; 7] =
     ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:http", "wasi:io", "wasi:random", "wasi:sockets"];
 
 /// The one interface of these packages that a host does not serve itself: calls to the outside.
 const OUTGOING: &str = "outgoing-handler";
 
 /// What a host serves itself beside them.
-const HOST_INTERFACES: [&str; 8] = [
+pub const HOST_INTERFACES: [&str; 8] = [
     "wasi:config/runtime@0.2.0-draft",
     "wasi:config/store@0.2.0-draft",
     "wasi:config/store@0.2.0-rc.1",
