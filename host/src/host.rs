@@ -6,16 +6,16 @@
 //! stop:  one function, numbered, with one deadline
 //! ```
 
+mod beginning;
+mod duties;
+
 use std::{
-    collections::HashSet,
     io,
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use mesh_lattice::{Deadline, name::LabelKey};
-use mesh_provider::NatsDefault;
+use mesh_lattice::Deadline;
 use mesh_runtime::{Engine, EngineConfig, EngineError};
 use mesh_transport::{Connections, LeaseError, Remote};
 use tokio::{
@@ -27,20 +27,21 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use beginning::{Beginning, beginning, default_nats, export, site};
+
 use crate::{
     actors::{self, Actors},
     admin::{Admin, metrics::Metrics},
     artifacts::Artifacts,
     config::Config,
     converge::{Converge, Report, Stop},
-    files,
     identity::{Identity, IdentityError},
     known::{Known, Origin},
     lattice::{self, LatticeError, Link, Parts},
     providers::{self, Kinds, Providers},
     readiness::{Concern, Readiness},
     router::{Far, Inward, Router, table::Table},
-    snapshot::{self, SnapshotError},
+    snapshot::SnapshotError,
     telemetry::{ExportError, Spans},
     trust::{TrustFile, TrustFileError},
 };
@@ -135,13 +136,6 @@ impl Signals {
     }
 }
 
-/// What a host knows before it has heard anything.
-struct Beginning {
-    known: Known,
-    spare: Option<Known>,
-    ran_before: HashSet<mesh_lattice::Digest>,
-}
-
 impl Host {
     /// Builds a host: binds what it needs, runs nothing. `work` is where guests, HTTP and providers run.
     ///
@@ -208,9 +202,13 @@ impl Host {
             report,
         };
         let readiness = Readiness::default();
-        let metrics = Metrics::new(&identity, config.lattice.as_str(), router.clone(), reports.clone(), engine.clone());
-        let metrics = Arc::new(with_link(metrics, link.as_ref()));
-        let admin = config.admin.map(|address| bind_admin(address, &config, &readiness, metrics)).transpose()?;
+        let metrics = Metrics::new(&identity, config.lattice.as_str(), router.clone(), reports.clone(), engine);
+        let metrics = match &link {
+            Some(link) => metrics.with_lattice(link),
+            None => metrics,
+        };
+        let admin =
+            config.admin.map(|address| duties::bind_admin(address, &config, &readiness, metrics)).transpose()?;
         Ok(Self {
             root: trust.root,
             config,
@@ -247,12 +245,17 @@ impl Host {
             self.converge.run(stopping).await;
             "converging"
         });
-        core.spawn(run_readiness(self.report.clone(), readiness.clone(), config.server.is_none(), cancel.clone()));
+        core.spawn(duties::run_readiness(
+            self.report.clone(),
+            readiness.clone(),
+            config.server.is_none(),
+            cancel.clone(),
+        ));
         if let Some(admin) = self.admin {
-            core.spawn(run_admin(admin, cancel.clone()));
+            core.spawn(duties::run_admin(admin, cancel.clone()));
         }
         let snapshots = self.known.subscribe();
-        core.spawn(keep_snapshot(snapshots, config.dir.join(snapshot::FILE), cancel.clone()));
+        core.spawn(duties::keep_snapshot(snapshots, config.dir.join(crate::snapshot::FILE), cancel.clone()));
 
         let leave = CancellationToken::new();
         let mut lattice = None;
@@ -400,163 +403,4 @@ impl Shutdown {
 fn machine(what: &str) -> impl FnOnce(io::Error) -> BuildError {
     let what = what.to_owned();
     move |source| BuildError::Machine { what, source }
-}
-
-/// A host that runs alone knows what its file says. One with a lattice waits for that, with what it kept as a spare.
-fn beginning(config: &Config, trust: &TrustFile) -> Result<Beginning, BuildError> {
-    let cache = config.dir.join("artifacts");
-    let alone = match &config.assignment {
-        Some(file) => Some(snapshot::read_assignment(file, &cache, trust.alone())?),
-        None => None,
-    };
-    let kept = snapshot::read(&config.dir.join(snapshot::FILE), mesh_claims::Trust::new(trust.root.clone()));
-    let kept = kept.unwrap_or_else(|error| {
-        tracing::warn!("what was kept of an earlier life is of no use: {error}");
-        None
-    });
-    let ran_before = kept
-        .iter()
-        .flat_map(|kept| kept.revisions.values())
-        .flat_map(|application| application.actors.iter().map(|actor| actor.artifact.digest));
-    let ran_before = ran_before.collect();
-    Ok(match alone {
-        Some(known) => Beginning { known, spare: None, ran_before },
-        None => {
-            let nothing = Known::nothing(mesh_claims::Trust::new(trust.root.clone()));
-            Beginning { known: nothing, spare: kept, ran_before }
-        }
-    })
-}
-
-/// The exporter's client blocks while it is built, and may not be built where tasks are polled.
-async fn export(config: &Config, url: &str, host: &str) -> Result<Spans, BuildError> {
-    let (config, url, host) = (config.clone(), url.to_owned(), host.to_owned());
-    let built = tokio::task::spawn_blocking(move || Spans::export(&config, &url, &host)).await;
-    match built {
-        Ok(built) => Ok(built?),
-        Err(_) => Err(machine("the exporter of spans cannot start")(io::Error::other("its thread ended"))),
-    }
-}
-
-fn site(config: &Config) -> String {
-    let site: Option<LabelKey> = "site".parse().ok();
-    site.and_then(|site| config.labels.get(&site)).map_or_else(String::new, ToString::to_string)
-}
-
-fn default_nats(config: &Config) -> Option<NatsDefault> {
-    config.server.as_ref().map(|server| NatsDefault {
-        url: server.clone(),
-        credentials_file: config.provider_creds.clone(),
-        tls_ca_file: config.tls_ca.clone(),
-        js_domain: config.js_domain.clone(),
-    })
-}
-
-/// What calls between hosts add to the metrics.
-fn with_link(metrics: Metrics, link: Option<&Link>) -> Metrics {
-    let Some(link) = link else { return metrics };
-    let (remote, health) = (link.remote.clone(), link.connections.health());
-    metrics.with(move |text| {
-        let stats = remote.stats();
-        text.metric("mesh_sessions", "gauge", "Sessions with other hosts.");
-        text.value("mesh_sessions", "", stats.sessions);
-        text.metric("mesh_frames_rejected_total", "counter", "Frames that no session vouches for.");
-        text.value("mesh_frames_rejected_total", "", stats.rejected_frames);
-        text.metric("mesh_handshakes_refused_total", "counter", "Hellos of hosts that are not enrolled.");
-        text.value("mesh_handshakes_refused_total", "", stats.refused_hellos);
-        text.metric("mesh_nats_up", "gauge", "1 where the connection is up.");
-        let (control, data) = {
-            let health = health.borrow();
-            (health.control_up, health.data_up)
-        };
-        text.value("mesh_nats_up", "connection=\"control\"", control.into());
-        text.value("mesh_nats_up", "connection=\"data\"", data.into());
-    })
-}
-
-/// Binds the admin port and writes down where it is, for those who asked for any free port.
-fn bind_admin(
-    address: SocketAddr,
-    config: &Config,
-    readiness: &Readiness,
-    metrics: Arc<Metrics>,
-) -> Result<Admin, BuildError> {
-    let admin = Admin::bind(address, readiness.clone(), metrics)
-        .map_err(machine(&format!("the admin port cannot be opened at {address}")))?;
-    let bound = admin.address().map_err(machine("the admin port's address cannot be told"))?;
-    files::write_private(&config.dir.join("admin"), format!("{bound}\n").as_bytes())
-        .map_err(machine("the admin port's address cannot be written down"))?;
-    tracing::info!(address = %bound, "the admin port is open");
-    Ok(admin)
-}
-
-async fn run_admin(admin: Admin, cancel: CancellationToken) -> &'static str {
-    if let Err(error) = admin.run(cancel).await {
-        tracing::error!("the admin port: {error}");
-    }
-    "the admin port"
-}
-
-/// Says on `/readyz` that nobody has told this host what to run, and where it runs alone, which part of it is not
-/// ready.
-async fn run_readiness(
-    mut report: watch::Receiver<Arc<Report>>,
-    readiness: Readiness,
-    alone: bool,
-    cancel: CancellationToken,
-) -> &'static str {
-    loop {
-        let now = report.borrow_and_update().clone();
-        if alone {
-            readiness.set(Concern::Work, unready(&now));
-        }
-        let nothing = now.origin == Origin::Nothing;
-        readiness.set(Concern::NothingKnown, nothing.then(|| "this host has not been told what to run yet".into()));
-        tokio::select! {
-            () = cancel.cancelled() => break,
-            changed = report.changed() => if changed.is_err() { cancel.cancelled().await },
-        }
-    }
-    "the readiness"
-}
-
-/// What is not ready and why, in one line.
-fn unready(report: &Report) -> Option<String> {
-    use mesh_lattice::stored::{ActorState, ProviderState};
-    let say = |name: &mesh_lattice::Name, reason: &str| match reason {
-        "" => format!("{name} is starting"),
-        reason => format!("{name}: {reason}"),
-    };
-    let actors = report.actors.iter().filter(|(actor, _)| actor.state != ActorState::Ready);
-    let actors = actors.map(|(actor, _)| say(&actor.name, &actor.reason));
-    let providers = report.providers.iter().filter(|provider| provider.state != ProviderState::Running);
-    let providers = providers.map(|provider| say(&provider.name, &provider.reason));
-    let unready: Vec<_> = actors.chain(providers).collect();
-    (!unready.is_empty()).then(|| unready.join("; "))
-}
-
-/// Writes the snapshot whenever it changes.
-async fn keep_snapshot(
-    mut known: watch::Receiver<Arc<Known>>,
-    path: std::path::PathBuf,
-    cancel: CancellationToken,
-) -> &'static str {
-    let mut written: Option<Vec<u8>> = None;
-    loop {
-        let now = known.borrow_and_update().clone();
-        let bytes = (now.origin == Origin::Lattice).then(|| snapshot::take(&now)).flatten();
-        if let Some(bytes) = bytes.filter(|bytes| written.as_ref() != Some(bytes)) {
-            let (path, content) = (path.clone(), bytes.clone());
-            match tokio::task::spawn_blocking(move || snapshot::write(&path, &content)).await {
-                Ok(Ok(())) => written = Some(bytes),
-                Ok(Err(error)) => tracing::warn!("the snapshot is not written: {error}"),
-                Err(_) => {}
-            }
-        }
-        tokio::select! {
-            () = cancel.cancelled() => break,
-            changed = known.changed() => if changed.is_err() { cancel.cancelled().await },
-        }
-    }
-    "the snapshot"
 }

@@ -1,6 +1,8 @@
 //! What `/metrics` shows. Labels are closed sets, but for the names of what runs here, of which the first
 //! 500 are shown: the number of series is bounded whatever is deployed.
 
+mod lattice;
+
 use std::{fmt::Write as _, sync::Arc, time::Instant};
 
 use mesh_runtime::Engine;
