@@ -36,7 +36,7 @@ sign_an_actor() {
     digest=$(cut -d ' ' -f 1 .said/out)
     meshctl claims show counter.wasm -o json >.said/claims
     issuer=$(json .said/claims 'it["issuer"]')
-    equal "the digest in the claims" "$digest" "$(json .said/claims 'it["digest"].removeprefix("sha256:")')"
+    equal "the digest in the claims" "$digest" "$(json .said/claims 'it["digest"]')"
     tell "The digest is what sha256sum says of the file. What the actor needs, and what it serves:"
     run meshctl inspect counter.wasm
     shows "wasi:keyvalue/atomics"
@@ -79,7 +79,7 @@ run_the_actor() {
     tell "What runs is what was signed: the issuer, and the digest that sha256sum printed above."
     run meshctl get actors -o json
     equal "the issuer of what runs" "$issuer" "$(json .said/out 'it[0]["issuer"]')"
-    equal "the digest of what runs" "$digest" "$(json .said/out 'it[0]["digest"].removeprefix("sha256:")')"
+    equal "the digest of what runs" "$digest" "$(json .said/out 'it[0]["digest"]')"
 }
 
 call_it() {

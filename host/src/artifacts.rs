@@ -95,7 +95,7 @@ impl Artifacts {
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        self.dir.join(digest.to_hex())
+        self.dir.join(digest.to_string())
     }
 }
 
@@ -107,7 +107,7 @@ impl Artifacts {
 pub(crate) fn import(dir: &Path, file: &Path) -> std::io::Result<Digest> {
     let bytes = std::fs::read(file)?;
     let digest = Digest::of(&bytes);
-    let path = dir.join(digest.to_hex());
+    let path = dir.join(digest.to_string());
     if !path.exists() {
         files::write_private(&path, &bytes)?;
     }
@@ -136,7 +136,7 @@ mod tests {
     async fn a_file_that_is_not_what_its_name_says_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let digest = Digest::of(b"good");
-        let path = dir.path().join(digest.to_hex());
+        let path = dir.path().join(digest.to_string());
         std::fs::write(&path, b"bad").unwrap();
         assert!(matches!(alone(dir.path()).get(&digest).await, Err(ArtifactError::Missing { .. })));
         assert!(!path.exists());

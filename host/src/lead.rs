@@ -183,6 +183,7 @@ impl<'a> Term<'a> {
                     ("host_rejected", "its key is not enrolled: it gets no work")
                 }
                 (_, Standing::Untrusted) => continue,
+                (Some(Standing::Leaving), Standing::Lost) => ("host_left", "it has shut down"),
                 (_, Standing::Lost) => ("host_lost", "its lease is no longer renewed"),
                 (_, Standing::Leaving) => ("host_leaving", "it is shutting down"),
                 (None | Some(Standing::Lost | Standing::Leaving | Standing::Untrusted), Standing::Ready) => {

@@ -15,7 +15,7 @@ use mesh_lattice::{
     application::Values,
     stored::{FailedLink, ProviderState},
 };
-use mesh_provider::{Context, Factory, LinkId, NatsDefault, Provider, ProviderLink, StartError};
+use mesh_provider::{Context, End, Factory, LinkId, NatsDefault, Provider, ProviderLink, StartError};
 use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
@@ -231,6 +231,14 @@ impl Providers {
     }
 }
 
+fn failed_link(provider: &Name, link: &ProviderLink, reason: String) -> FailedLink {
+    let (source, target) = match link.end {
+        End::Source => (provider, &link.peer),
+        End::Target => (&link.peer, provider),
+    };
+    FailedLink { source: source.clone(), target: target.clone(), link: link.name.clone(), reason }
+}
+
 /// Owns one provider.
 struct Task {
     name: Name,
@@ -368,7 +376,7 @@ impl Task {
                 Some(reason) => {
                     tracing::warn!(provider = %self.name, peer = %link.peer, link = %link.name, "a link is refused: {reason}");
                     self.told.remove(id);
-                    self.failed_links.push(FailedLink { peer: link.peer.clone(), link: link.name.clone(), reason });
+                    self.failed_links.push(failed_link(&self.name, link, reason));
                 }
             }
         }

@@ -151,7 +151,7 @@ pub fn read_assignment(path: &Path, artifacts: &Path, trust: Trust) -> Result<Kn
 fn name_by_digest(artifact: &mut serde_json::Value, base: &Path, cache: &Path) -> Result<(), SnapshotError> {
     let Some(reference) = artifact.as_str().map(str::to_owned) else { return Ok(()) };
     let digest = match reference.strip_prefix("sha256:") {
-        Some(_) => reference.clone(),
+        Some(digest) => digest.to_owned(),
         None => {
             let file = base.join(&reference);
             let digest = artifacts::import(cache, &file).map_err(|source| SnapshotError::Io { path: file, source })?;
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["counter", "kv"]);
         let actor = &known.apps.values().next().unwrap().application.actors[0];
         assert_eq!(actor.artifact.digest, Digest::of(b"wasm"));
-        assert!(cache.join(Digest::of(b"wasm").to_hex()).exists());
+        assert!(cache.join(Digest::of(b"wasm").to_string()).exists());
     }
 
     #[test]

@@ -94,7 +94,9 @@ pub fn admit(
 /// Whether what ran with these claims may no longer: the only thing about trust that stops what runs.
 #[must_use]
 pub fn is_revoked(claims: &Claims, digest: &Digest, trust: &Trust) -> bool {
-    [claims.issuer.as_str(), claims.subject.as_str(), &digest.to_hex()].iter().any(|subject| trust.is_revoked(subject))
+    [claims.issuer.as_str(), claims.subject.as_str(), &digest.to_string()]
+        .iter()
+        .any(|subject| trust.is_revoked(subject))
 }
 
 /// Seconds since 1970: judges claims and dates events, nothing else.

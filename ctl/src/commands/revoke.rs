@@ -41,7 +41,7 @@ impl Revoke {
             Kind::Provider => KeyKind::Provider,
             Kind::Artifact => {
                 let digest = self.id.parse::<Digest>().map_err(|error| Failure::invalid(error.to_string()))?;
-                return Ok(digest.to_hex());
+                return Ok(digest.to_string());
             }
         };
         match keys::kind_of(&self.id) {

@@ -102,7 +102,8 @@ fn provider_spec(known: &Known, links: &Links, item: &Item, provider: &Provider)
                     spec.links.insert(link.id(), link);
                 }
                 Err(reason) => {
-                    spec.lacking.push(FailedLink { peer: peer.clone(), link: link.name.clone(), reason });
+                    let (source, target) = (link.source.clone(), link.target.clone());
+                    spec.lacking.push(FailedLink { source, target, link: link.name.clone(), reason });
                 }
             }
         }

@@ -109,8 +109,8 @@ pub fn component(
 
 fn check_trust(claims: &Claims, digest: &Digest, trust: &Trust) -> Result<(), Refusal> {
     let revoked = |what: &str, id: &str| Refusal::new(RefusalCode::Revoked, format!("{what} {id} is revoked"));
-    if trust.is_revoked(&digest.to_hex()) {
-        return Err(revoked("the artifact", &digest.to_hex()));
+    if trust.is_revoked(&digest.to_string()) {
+        return Err(revoked("the artifact", &digest.to_string()));
     }
     if trust.is_revoked(claims.subject.as_str()) {
         return Err(revoked("the actor", claims.subject.as_str()));

@@ -115,7 +115,7 @@ fn what_is_signed_is_admitted_with_its_claims() {
         (Some("counter"), 7, Some("1.2.3"))
     );
     assert_eq!((claims.not_before, claims.expires, claims.issued_at), (Some(NOW - DAY), Some(NOW + DAY), NOW - DAY));
-    assert_eq!(claims.hash, Digest::of(&component()).to_hex().to_uppercase());
+    assert_eq!(claims.hash, Digest::of(&component()).to_string().to_uppercase());
     let other = Digest::of(b"another");
     let refused = verify::component(signed.into(), Some(&other), &world.trust, NOW, Admission::New).unwrap_err();
     assert_eq!(refused.code, RefusalCode::Tampered);
@@ -268,7 +268,7 @@ fn a_restart_forgives_time_and_nothing_else() {
         assert_eq!(world.admit(&signed, Admission::Restart), Ok(()));
     }
     let signed = world.signed();
-    let subjects = [world.issuer.public(), world.actor.public(), Digest::of(&signed).to_hex()];
+    let subjects = [world.issuer.public(), world.actor.public(), Digest::of(&signed).to_string()];
     for subject in subjects {
         let mut world = World { trust: world.trust.clone(), ..World::new() };
         world.root = KeyPair::generate(KeyKind::Operator);

@@ -167,12 +167,6 @@ impl Digest {
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
-
-    /// 64 lower-case hexadecimal digits: the form of `sha256sum`, and of a key.
-    #[must_use]
-    pub fn to_hex(&self) -> String {
-        HEXLOWER.encode(&self.0)
-    }
 }
 
 impl FromStr for Digest {
@@ -181,12 +175,9 @@ impl FromStr for Digest {
     /// Takes `sha256:<hex>` and the bare digits.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
-        HEXLOWER
-            .decode(hex.as_bytes())
-            .ok()
-            .and_then(|raw| raw.try_into().ok())
-            .map(Self)
-            .ok_or_else(|| crate::name::BadName::new(text, "a digest", "`sha256:` and 64 hexadecimal digits"))
+        HEXLOWER.decode(hex.as_bytes()).ok().and_then(|raw| raw.try_into().ok()).map(Self).ok_or_else(|| {
+            crate::name::BadName::new(text, "a digest", "64 hexadecimal digits, after `sha256:` or bare")
+        })
     }
 }
 
@@ -204,9 +195,10 @@ impl From<Digest> for String {
     }
 }
 
+/// 64 lower-case hexadecimal digits: the form of `sha256sum`, and of a key.
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.to_hex())
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 
@@ -247,9 +239,9 @@ mod tests {
     #[test]
     fn a_digest_is_the_one_of_sha256sum() {
         let digest = Digest::of(b"");
-        assert_eq!(digest.to_hex(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(digest.to_string(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
-        assert_eq!(digest.to_hex().to_uppercase().parse::<Digest>().unwrap(), digest);
+        assert_eq!(digest.to_string().to_uppercase().parse::<Digest>().unwrap(), digest);
         assert!("sha256:e3b0".parse::<Digest>().is_err());
     }
 }

@@ -43,7 +43,7 @@ pub fn operation_bucket(lattice: &LatticeName) -> String {
 /// The name of an artifact in the store.
 #[must_use]
 pub fn artifact(digest: &Digest) -> String {
-    digest.to_hex()
+    digest.to_string()
 }
 
 /// A key of the state bucket.

@@ -239,11 +239,13 @@ pub struct ObservedProvider {
     pub failed_links: Vec<FailedLink>,
 }
 
-/// A link that a provider refused.
+/// A link that a provider at one of its ends refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedLink {
-    /// The other end.
-    pub peer: Name,
+    /// Who calls along it.
+    pub source: Name,
+    /// Who is called.
+    pub target: Name,
     /// The link's name.
     pub link: crate::name::LinkName,
     /// Why.

@@ -42,7 +42,7 @@ pub(super) fn actors(status: &Status, shown: impl Fn(&ActorView) -> bool) -> any
             hosts.join(","),
             actor.app.to_string(),
             actor.revision.to_string(),
-            actor.digest.to_hex().chars().take(12).collect(),
+            actor.digest.to_string().chars().take(12).collect(),
             actor.issuer.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
             actor.artifact.clone(),
             why(actor.hosts.iter().filter(|host| host.state != ActorState::Ready).map(|host| host.reason.as_str())),

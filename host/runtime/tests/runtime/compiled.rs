@@ -74,7 +74,7 @@ async fn code_of_another_host_or_of_another_component_is_not_trusted() {
     assert_eq!(start(dir.path(), &hello).await, 1, "another host's");
 
     engine(dir.path()).actor(&echo, config("echo"), Peer::nobody()).await.unwrap();
-    let name = echo.digest().to_hex();
+    let name = echo.digest().to_string();
     let of_echo = code_files(dir.path()).into_iter().find(|file| file.to_str().unwrap().contains(&name)).unwrap();
     fs::copy(of_echo, file).unwrap();
     assert_eq!(start(dir.path(), &hello).await, 1, "another component's");

@@ -46,11 +46,11 @@ fn judge(world: &World, link: &Link, actors: &[ActorView], providers: &[Provider
 
 /// What a provider at one end says against it.
 fn refusal(world: &World, link: &Link) -> Option<String> {
-    let ends = [(&link.source, &link.target), (&link.target, &link.source)];
     reports(world).filter(|(_, host, _)| is_present(host)).find_map(|(_, _, observed)| {
         observed.providers.iter().find_map(|provider| {
-            let (_, peer) = ends.iter().find(|(end, _)| **end == provider.name)?;
-            let concerns = |failed: &&FailedLink| failed.peer == **peer && failed.link == link.name;
+            let concerns = |failed: &&FailedLink| {
+                (&failed.source, &failed.target, &failed.link) == (&link.source, &link.target, &link.name)
+            };
             provider.failed_links.iter().find(concerns).map(|failed| format!("{}: {}", provider.name, failed.reason))
         })
     })

@@ -160,3 +160,22 @@ fn since_is_when_the_state_was_first_seen() {
         world(vec![(one, Standing::Ready, seen(ActorState::Ready)), (two, Standing::Ready, seen(ActorState::Ready))]);
     assert_eq!(status_at(&ready, &mut since, 30).apps[0].since, 30);
 }
+
+#[test]
+fn a_refused_link_says_nothing_of_the_one_in_the_other_direction() {
+    let mut both = application();
+    both.links = serde_json::from_value(json!([
+        { "source": "counter", "target": "kv", "interfaces": ["wasi:keyvalue"] },
+        { "source": "kv", "target": "counter", "interfaces": ["wasi:keyvalue"] },
+    ]))
+    .unwrap();
+    let mut observed = observed(ActorState::Ready, ProviderState::Running);
+    observed.providers[0].failed_links = serde_json::from_value(json!([
+        { "source": "kv", "target": "counter", "link": "default", "reason": "it calls nobody" },
+    ]))
+    .unwrap();
+    let mut world = world(vec![(hosts().0, Standing::Ready, Some(observed))]);
+    world.apps.insert(name("adhoc"), Desired::Wanted { revision: 3, application: Arc::new(both) });
+    let states: Vec<_> = status_at(&world, &mut Since::default(), 0).links.into_iter().map(|link| link.state).collect();
+    assert_eq!(states, [LinkState::Active, LinkState::Failed]);
+}

@@ -368,7 +368,7 @@ async fn an_artifact_is_stored_once_and_hashed_when_it_is_read() {
     // Somebody with the lattice's credentials puts something else in its place.
     let client = async_nats::connect(server.url()).await.unwrap();
     let store = async_nats::jetstream::new(client).get_object_store("MESH_default_ART").await.unwrap();
-    store.put(digest.to_hex().as_str(), &mut &b"something else"[..]).await.unwrap();
+    store.put(digest.to_string().as_str(), &mut &b"something else"[..]).await.unwrap();
     let refused = artifacts.get(&digest).await.unwrap_err();
     assert!(matches!(refused, mesh_transport::ArtifactError::Corrupt(found) if found == digest));
     artifacts.delete(&digest).await.unwrap();
