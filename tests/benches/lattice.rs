@@ -1,10 +1,28 @@
-//! Requests through whole lattices of real processes, one host beside two: what crossing the network costs, next to
-//! one bare NATS round trip on the same server in the same rounds.
+//! Requests through whole lattices of real processes: `hello` on one host beside the floors of its engine, then one
+//! host beside two: what crossing the network costs, next to one bare NATS round trip on the same server in the same
+//! rounds.
 //!
 //! Each round asks every lattice in turn, so that what the machine does meanwhile hits all of them alike; a row is the
 //! median of the rounds. The load is closed loops over kept connections in this process, which shares the cores with
 //! what it measures: the ratios are what to read.
-#![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that measures; the floors are shared with the engine's own bench"
+)]
+
+#[path = "../../host/runtime/benches/support/bare.rs"]
+mod bare;
+#[path = "../../host/runtime/benches/support/handler.rs"]
+mod handler;
+#[path = "lattice/hello.rs"]
+mod hello;
+#[path = "../../host/runtime/benches/support/load.rs"]
+mod load;
 
 use std::{
     net::SocketAddr,
@@ -70,13 +88,24 @@ impl Subject {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
-    let one = Lattice::builder().hosts(1).start().await?;
+fn main() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (one, address) = runtime.block_on(async {
+        let lattice = Lattice::builder().hosts(1).start().await?;
+        let address = hello(&lattice).await?;
+        anyhow::Ok((lattice, address))
+    })?;
+    let component = std::fs::read(mesh_tests::guest::unsigned("hello")?)?;
+    let floors = runtime.block_on(hello::Floors::serve(&component))?;
+    floors.compare(&runtime, address)?;
+    runtime.block_on(one_and_two(one, address))
+}
+
+async fn one_and_two(one: Lattice, address: SocketAddr) -> Result<()> {
     let two = Lattice::builder().hosts(1).start().await?;
     let two = split(two).await?;
     let mut subjects = vec![
-        Subject::new("hello, one host", hello(&one).await?),
+        Subject::new("hello, one host", address),
         Subject::new("hello, two hosts", two.hello),
         Subject::new("counter on NATS, one", one.counter(Store::Nats, 1).await?),
         Subject::new("counter on NATS, two", two.counter),

@@ -182,7 +182,7 @@ async fn credentials(settings: &ServerSettings, data_dir: &Path) -> io::Result<C
     } else if let Some(text) = &settings.tls_ca {
         // The client reads certificates from files alone.
         tokio::fs::create_dir_all(data_dir).await?;
-        let file = data_dir.join(format!("{}.pem", mesh_lattice::Digest::of(text.as_bytes()).to_string()));
+        let file = data_dir.join(format!("{}.pem", mesh_lattice::Digest::of(text.as_bytes())));
         tokio::fs::write(&file, text).await?;
         options = options.add_root_certificates(file).require_tls(true);
     }

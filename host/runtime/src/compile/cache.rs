@@ -81,7 +81,7 @@ impl Cache {
 
     /// What a file says in front of its code, so that one file cannot stand in for another.
     fn label(&self, digest: Digest) -> String {
-        format!("{}-{:016x}", digest.to_string(), self.compatibility)
+        format!("{digest}-{:016x}", self.compatibility)
     }
 
     /// The code of this component, where there is an authentic copy.
