@@ -34,7 +34,7 @@ use futures::StreamExt as _;
 use mesh_tests::{
     http::Client,
     lattice::{Lattice, Store, free_address},
-    load::Load,
+    load::Closed,
 };
 
 const ROUNDS: usize = 7;
@@ -66,7 +66,7 @@ impl Subject {
         }
         self.alone.push(median(&mut taken));
         let start = Instant::now();
-        let load = Load::keep_alive(CROWD, self.address, "/");
+        let load = Closed::keep_alive(CROWD, self.address, "/");
         tokio::time::sleep(CROWD_FOR).await;
         let tally = load.stop().await;
         ensure!(tally.failed() == 0, "{}: {tally:?}", self.name);

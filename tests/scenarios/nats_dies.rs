@@ -10,7 +10,7 @@ use mesh_lattice::stored::LOST_AFTER;
 use mesh_tests::{
     http,
     lattice::{Lattice, READY_WITHIN, Store},
-    load::{self, Load},
+    load::{self, Closed},
     wait::eventually,
 };
 use rustix::process::Signal;
@@ -31,7 +31,7 @@ async fn local_calls_go_on_without_nats_and_the_lattice_recovers_by_itself() -> 
     let hosts = [lattice.host_pid(0)?, lattice.host_pid(1)?];
     let before = http::get(address, "/").await?.number()?;
 
-    let load = Load::keep_alive(4, hello, "/");
+    let load = Closed::keep_alive(4, hello, "/");
     lattice.end(lattice.nats_pid()?, Signal::KILL).await?;
     let ((), noticed) = eventually("both hosts say that NATS is away", Duration::from_secs(30), || async {
         for index in [0, 1] {

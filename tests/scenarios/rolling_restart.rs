@@ -6,7 +6,7 @@ use anyhow::Result;
 use mesh_tests::{
     http,
     lattice::{Lattice, Store},
-    load::{Load, Tally},
+    load::{Closed, Tally},
     wait::eventually,
 };
 use rustix::process::Signal;
@@ -15,15 +15,15 @@ const ROUNDS: usize = 10;
 
 #[tokio::test]
 async fn no_request_on_kept_connections_is_lost_while_each_host_restarts() -> Result<()> {
-    restarts_under(|address| Load::keep_alive(16, address, "/")).await
+    restarts_under(|address| Closed::keep_alive(16, address, "/")).await
 }
 
 #[tokio::test]
 async fn no_request_on_connections_of_its_own_is_lost_while_each_host_restarts() -> Result<()> {
-    restarts_under(|address| Load::one_shot(16, address, "/")).await
+    restarts_under(|address| Closed::one_shot(16, address, "/")).await
 }
 
-async fn restarts_under(load: impl Fn(SocketAddr) -> Load) -> Result<()> {
+async fn restarts_under(load: impl Fn(SocketAddr) -> Closed) -> Result<()> {
     let mut lattice = Lattice::builder().hosts(2).start().await?;
     let address = lattice.counter(Store::Nats, 2).await?;
     lattice.until_running("web-counter", 2).await?;

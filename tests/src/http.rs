@@ -12,7 +12,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
-/// How long one request may take.
+/// How long one request may take where nothing else is said.
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// What is sent as a body.
@@ -60,19 +60,27 @@ pub struct Client {
     connection: Option<SendRequest<Sent>>,
     driver: JoinSet<()>,
     keep: bool,
+    within: Duration,
 }
 
 impl Client {
     /// Keeps its connection.
     #[must_use]
     pub fn keep_alive(address: SocketAddr) -> Self {
-        Self { address, connection: None, driver: JoinSet::new(), keep: true }
+        Self { address, connection: None, driver: JoinSet::new(), keep: true, within: WITHIN }
     }
 
     /// Makes a connection for each request.
     #[must_use]
     pub fn one_shot(address: SocketAddr) -> Self {
         Self { keep: false, ..Self::keep_alive(address) }
+    }
+
+    /// Gives up on a request after this time.
+    #[must_use]
+    pub fn within(mut self, within: Duration) -> Self {
+        self.within = within;
+        self
     }
 
     /// Asks for `path`.
@@ -90,7 +98,7 @@ impl Client {
     ///
     /// Where there is no answer, or it breaks off.
     pub async fn send(&mut self, method: Method, path: &str, body: Sent) -> Result<Response> {
-        timeout(WITHIN, self.exchange(method, path, body)).await.context("no answer in time")?
+        timeout(self.within, self.exchange(method, path, body)).await.context("no answer in time")?
     }
 
     async fn exchange(&mut self, method: Method, path: &str, body: Sent) -> Result<Response> {

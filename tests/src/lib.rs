@@ -7,7 +7,7 @@
 //! | [`lattice`] | a development lattice of the built `meshctl` and `meshd` that dies with its test |
 //! | [`guest`] | the built actors, and signed copies of them |
 //! | [`http`] | HTTP clients that know a refused answer from a lost one |
-//! | [`load`] | closed loops of requests, counted |
+//! | [`load`] | requests under load, counted: loops that wait for answers, and rates that do not |
 //! | [`wait`] | the one way to wait: poll with a deadline |
 //! | [`process`] | signals to processes, and what is left of them |
 //!

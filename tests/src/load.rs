@@ -1,11 +1,22 @@
-//! Closed loops of requests, counted.
+//! Requests under load, counted.
+//!
+//! | module | the next request is sent | for |
+//! |---|---|---|
+//! | [`closed`] | when the one before it was answered | finding out what a system can do |
+//! | [`open`] | when its time has come, whatever became of those before it | seeing what callers see who do not wait for each other |
+//!
+//! A closed loop asks less while it is answered slowly, and so it leaves out the very moments that a caller complains
+//! about. What is said about latency comes from an open one.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::collections::BTreeMap;
 
 use http::StatusCode;
-use tokio::{sync::watch, task::JoinSet};
 
-use crate::http::Client;
+pub mod closed;
+pub mod open;
+
+pub use closed::{Closed, send};
+pub use open::Open;
 
 /// What came of the requests.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +37,13 @@ impl Tally {
     /// Answers of any other status, and lost requests.
     #[must_use]
     pub fn failed(&self) -> u64 {
-        self.answers.values().sum::<u64>() - self.ok() + self.lost.len() as u64
+        self.sent() - self.ok()
+    }
+
+    /// All requests.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.answers.values().sum::<u64>() + self.lost.len() as u64
     }
 
     fn add(&mut self, other: Self) {
@@ -35,93 +52,4 @@ impl Tally {
         }
         self.lost.extend(other.lost);
     }
-}
-
-/// Loops that ask until they are stopped.
-#[derive(Debug)]
-pub struct Load {
-    loops: JoinSet<Tally>,
-    stop: watch::Sender<bool>,
-}
-
-impl Load {
-    /// Starts loops over the connections that each client is for.
-    #[must_use]
-    pub fn start(clients: impl IntoIterator<Item = Client>, path: &str) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let path: Arc<str> = path.into();
-        let mut loops = JoinSet::new();
-        for client in clients {
-            loops.spawn(ask_until(client, path.clone(), stopped.clone()));
-        }
-        Self { loops, stop }
-    }
-
-    /// This many loops that keep their connections.
-    #[must_use]
-    pub fn keep_alive(connections: usize, address: SocketAddr, path: &str) -> Self {
-        Self::start((0..connections).map(|_| Client::keep_alive(address)), path)
-    }
-
-    /// This many loops that connect for each request.
-    #[must_use]
-    pub fn one_shot(connections: usize, address: SocketAddr, path: &str) -> Self {
-        Self::start((0..connections).map(|_| Client::one_shot(address)), path)
-    }
-
-    /// Lets each loop finish its request, and counts.
-    pub async fn stop(mut self) -> Tally {
-        self.stop.send_replace(true);
-        let mut tally = Tally::default();
-        while let Some(part) = self.loops.join_next().await {
-            match part {
-                Ok(part) => tally.add(part),
-                Err(error) => tally.lost.push(error.to_string()),
-            }
-        }
-        tally
-    }
-}
-
-async fn ask_until(mut client: Client, path: Arc<str>, stopped: watch::Receiver<bool>) -> Tally {
-    let mut tally = Tally::default();
-    while !*stopped.borrow() {
-        match client.get(&path).await {
-            Ok(answer) => *tally.answers.entry(answer.status.as_u16()).or_default() += 1,
-            Err(error) => {
-                tally.lost.push(format!("{error:#}"));
-                // A loop without a server would be a busy one.
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-    tally
-}
-
-/// Sends this many requests over these connections and counts.
-pub async fn send(requests: u64, connections: u64, address: SocketAddr, path: &str) -> Tally {
-    let mut loops = JoinSet::new();
-    let path: Arc<str> = path.into();
-    for number in 0..connections {
-        let share = requests / connections + u64::from(number < requests % connections);
-        let (path, mut client) = (path.clone(), Client::keep_alive(address));
-        loops.spawn(async move {
-            let mut tally = Tally::default();
-            for _ in 0..share {
-                match client.get(&path).await {
-                    Ok(answer) => *tally.answers.entry(answer.status.as_u16()).or_default() += 1,
-                    Err(error) => tally.lost.push(format!("{error:#}")),
-                }
-            }
-            tally
-        });
-    }
-    let mut tally = Tally::default();
-    while let Some(part) = loops.join_next().await {
-        match part {
-            Ok(part) => tally.add(part),
-            Err(error) => tally.lost.push(error.to_string()),
-        }
-    }
-    tally
 }
