@@ -17,7 +17,7 @@ use std::{
 
 use mesh_lattice::Deadline;
 use mesh_runtime::{Engine, EngineConfig, EngineError};
-use mesh_transport::{Connections, LeaseError, Remote};
+use mesh_transport::{CallsConfig, Connections, LeaseError, Refusals, Remote};
 use tokio::{
     runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
@@ -149,8 +149,16 @@ impl Host {
         let Beginning { known, spare, ran_before } = beginning(&config, &trust)?;
         let (known, known_here) = watch::channel(Arc::new(known));
 
+        let refusals = Arc::new(Refusals::default());
         let link = match config.server.as_deref() {
-            Some(server) => Some(Link::open(&config, server, &identity, known_here.clone(), work.clone()).await?),
+            Some(server) => {
+                let calls = CallsConfig {
+                    work: work.clone(),
+                    refusals: refusals.clone(),
+                    ..CallsConfig::new(identity.key.clone(), identity.boot)
+                };
+                Some(Link::open(&config, server, calls, known_here.clone()).await?)
+            }
             None => None,
         };
         let spans = match config.otel.as_deref() {
@@ -159,7 +167,7 @@ impl Host {
         };
         let (table, tables) = watch::channel(Arc::new(Table::default()));
         let far = link.as_ref().map(|link| -> Arc<dyn Far> { Arc::new(link.remote.clone()) });
-        let router = Router::new(tables, far, spans.as_ref().map(Spans::tracer));
+        let router = Router::new(tables, far, spans.as_ref().map(Spans::tracer), refusals);
 
         let engine_config =
             EngineConfig { cache_dir: Some(actors::compiled_dir(&config.dir)), ..EngineConfig::default() };

@@ -22,9 +22,9 @@ use std::{
 use mesh_lattice::{Name, Serve, id::OperatorId};
 use mesh_transport::{
     Artifacts, CallsConfig, CallsError, Candidate, ConnectConfig, ConnectError, Connections, Inbound, LeaseConfig,
-    LeaseError, Leases, Remote, State, StateError, Tls,
+    LeaseError, Leases, Refusals, Remote, State, StateError, Tls,
 };
-use tokio::{runtime::Handle, sync::watch, task::JoinSet, time::sleep};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -80,6 +80,7 @@ pub(crate) struct Link {
     pub(crate) connections: Connections,
     pub(crate) remote: Remote,
     inbound: Inbound,
+    refusals: Arc<Refusals>,
 }
 
 impl Link {
@@ -87,9 +88,8 @@ impl Link {
     pub(crate) async fn open(
         config: &Config,
         server: &str,
-        identity: &Identity,
+        calls: CallsConfig,
         known: watch::Receiver<Arc<Known>>,
-        work: Handle,
     ) -> Result<Self, LatticeError> {
         let connect = ConnectConfig {
             creds: config.creds.clone(),
@@ -99,9 +99,9 @@ impl Link {
             ..ConnectConfig::new(server, config.lattice.clone())
         };
         let connections = Connections::open(connect).await?;
-        let calls = CallsConfig { work, ..CallsConfig::new(identity.key.clone(), identity.boot) };
+        let refusals = calls.refusals.clone();
         let (remote, inbound) = mesh_transport::calls(&connections, calls, Arc::new(Peers(known))).await?;
-        Ok(Self { connections, remote, inbound })
+        Ok(Self { connections, remote, inbound, refusals })
     }
 }
 
@@ -116,11 +116,11 @@ pub(crate) async fn run(
     parts: Parts,
     cancel: CancellationToken,
 ) -> Result<(), LatticeError> {
-    let Link { connections, inbound, .. } = link;
+    let Link { connections, inbound, refusals, .. } = link;
     // Taking calls ends last: what was taken is answered, whatever else stops.
     let intake = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    let admit = Arc::new(Admit::new(parts.known.subscribe()));
+    let admit = Arc::new(Admit::new(parts.known.subscribe(), refusals));
     tasks.spawn(inbound.run(parts.inward.clone(), admit, intake.clone()));
     tasks.spawn(watch_health(connections.clone(), parts.readiness.clone(), intake.clone()));
     let result = match find_state(&connections, &parts, &cancel).await {

@@ -20,6 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use mesh_lattice::{CallError, Code, Deadline, HostId, Invocation, Reply, Serve, frame::Load};
+use mesh_transport::refusals::{About, Kind, Reason, Refusals};
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
     time::timeout,
@@ -67,6 +68,7 @@ pub struct Router {
     waiting: Semaphore,
     tracer: Option<Tracer>,
     counters: Counters,
+    refusals: Arc<Refusals>,
 }
 
 /// What became of a call that was offered to other hosts.
@@ -77,10 +79,23 @@ enum Offered {
 }
 
 impl Router {
-    /// A router that looks into `table` and reaches other hosts through `far`.
+    /// A router that looks into `table` and reaches other hosts through `far`; calls that no link allows are counted
+    /// among `refusals`.
     #[must_use]
-    pub fn new(table: watch::Receiver<Arc<Table>>, far: Option<Arc<dyn Far>>, tracer: Option<Tracer>) -> Arc<Self> {
-        Arc::new(Self { table, far, waiting: Semaphore::new(MAX_WAITING), tracer, counters: Counters::default() })
+    pub fn new(
+        table: watch::Receiver<Arc<Table>>,
+        far: Option<Arc<dyn Far>>,
+        tracer: Option<Tracer>,
+        refusals: Arc<Refusals>,
+    ) -> Arc<Self> {
+        let waiting = Semaphore::new(MAX_WAITING);
+        Arc::new(Self { table, far, waiting, tracer, counters: Counters::default(), refusals })
+    }
+
+    /// What this host refused.
+    #[must_use]
+    pub fn refusals(&self) -> &Arc<Refusals> {
+        &self.refusals
     }
 
     /// What became of the calls so far.
@@ -114,7 +129,7 @@ impl Router {
         let mut wait: Option<Wait<'_>> = None;
         loop {
             let table = self.table();
-            let path = table.resolve(&call)?;
+            let path = table.resolve(&call).inspect_err(|refusal| self.note(&call, refusal))?;
             if call.target.is_none() {
                 call.target = Some(path.target.clone());
             }
@@ -199,6 +214,12 @@ impl Router {
         }
     }
 
+    fn note(&self, call: &Invocation, refusal: &CallError) {
+        if refusal.code == Code::NotLinked {
+            self.refusals.note(Kind::Call, Reason::NotLinked, About::invocation(call));
+        }
+    }
+
     fn begin_waiting(&self, call: &Invocation, refusal: CallError) -> Result<Wait<'_>, CallError> {
         let permit = self
             .waiting
@@ -242,7 +263,7 @@ impl Router {
         let mut wait = self.begin_waiting(&call, refusal.clone())?;
         wait.until = wait.until.sooner(Deadline::after(LINK_LAG));
         loop {
-            wait.next(denied()).await?;
+            wait.next(denied()).await.inspect_err(|_| self.note(&call, &refusal))?;
             if let Ok(path) = self.table().resolve(&call) {
                 return Ok((path, call));
             }

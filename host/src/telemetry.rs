@@ -42,10 +42,10 @@ pub struct ExportError {
     what: String,
 }
 
-/// Starts writing logs to standard error; `MESH_LOG` says which, `info` where it says nothing. The second call in a
-/// process changes nothing.
+/// Starts writing logs to standard error; `MESH_LOG` says which, `info` where it says nothing. The audit log is part
+/// of it unless `MESH_LOG` names the target `audit` itself. The second call in a process changes nothing.
 pub fn start_logs(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::new(filter(std::env::var("MESH_LOG").ok()));
     let registry = tracing_subscriber::registry().with(filter);
     // A subscriber that is there already was set by a test harness, and stays.
     let _ = match format {
@@ -56,6 +56,12 @@ pub fn start_logs(format: LogFormat) {
             .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
             .try_init(),
     };
+}
+
+/// What is written: whoever wants fewer logs does not want fewer audit events by that.
+fn filter(wanted: Option<String>) -> String {
+    let wanted = wanted.filter(|wanted| EnvFilter::try_new(wanted).is_ok()).unwrap_or_else(|| "info".to_owned());
+    if wanted.contains("audit") { wanted } else { format!("{wanted},audit=info") }
 }
 
 /// Owns the export of spans; ends with [`Spans::shutdown`].
@@ -200,6 +206,14 @@ mod tests {
         assert_eq!(trace.traceparent[..36], PARENT[..36]);
         assert_ne!(trace.traceparent[36..52], PARENT[36..52], "a span of its own");
         assert_eq!(trace.tracestate.as_deref(), Some("vendor=1"));
+    }
+
+    #[test]
+    fn fewer_logs_are_not_fewer_audit_events() {
+        assert_eq!(filter(None), "info,audit=info");
+        assert_eq!(filter(Some("error".into())), "error,audit=info");
+        assert_eq!(filter(Some("==".into())), "info,audit=info", "what cannot be read says nothing");
+        assert_eq!(filter(Some("info,audit=off".into())), "info,audit=off");
     }
 
     #[test]

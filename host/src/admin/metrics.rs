@@ -75,6 +75,7 @@ impl Metrics {
         text.metric("mesh_uptime_seconds", "gauge", "Seconds since it started.");
         text.value("mesh_uptime_seconds", "", self.started.elapsed().as_secs());
         self.calls(&mut text);
+        self.refusals(&mut text);
         self.actors(&mut text);
         self.providers(&mut text);
         self.process(&mut text);
@@ -104,6 +105,20 @@ impl Metrics {
         }
         text.metric("mesh_calls_waiting", "gauge", "Calls whose target is ready on no host.");
         text.value("mesh_calls_waiting", "", self.router.waiting() as u64);
+    }
+
+    /// Two closed sets: never more series than they have members, whatever is sent here.
+    fn refusals(&self, text: &mut Text) {
+        text.metric(
+            "mesh_refusals_total",
+            "counter",
+            "Frames, hellos of other hosts and calls that were refused, by why; the log has the first of each at \
+             target audit.",
+        );
+        for (kind, reason, count) in self.router.refusals().all() {
+            let labels = format!("refused=\"{}\",reason=\"{}\"", kind.as_str(), reason.as_str());
+            text.value("mesh_refusals_total", &labels, count);
+        }
     }
 
     fn actors(&self, text: &mut Text) {
@@ -168,7 +183,7 @@ impl Metrics {
         Self {
             started: Instant::now(),
             labels: "id=\"N\"".into(),
-            router: Router::new(tables, None, None),
+            router: Router::new(tables, None, None, Arc::default()),
             report: watch::channel(Arc::new(report)).1,
             engine: None,
             extra: Vec::new(),

@@ -82,7 +82,7 @@ fn table(here: Option<Arc<Local>>, hosts: &[u8]) -> Arc<Table> {
 
 fn router(table: Arc<Table>, far: &Arc<Recorder>) -> (Arc<Router>, watch::Sender<Arc<Table>>) {
     let (publish, tables) = watch::channel(table);
-    (Router::new(tables, Some(far.clone()), None), publish)
+    (Router::new(tables, Some(far.clone()), None, Arc::default()), publish)
 }
 
 fn code(result: Result<Reply, CallError>) -> Option<Code> {

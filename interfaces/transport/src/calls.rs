@@ -12,6 +12,7 @@
 //! cancel) goes through a bounded outbox.
 
 mod credit;
+mod door;
 mod head;
 mod inbound;
 mod lane;
@@ -51,6 +52,7 @@ pub use remote::Remote;
 
 use crate::{
     connect::Connections,
+    refusals::{Kind, Refusals},
     session::{Class, Session, handshake::Identity},
 };
 use credit::Budget;
@@ -109,6 +111,8 @@ pub struct CallsConfig {
     pub idle: Duration,
     /// Where calls run: not the runtime that keeps the leases.
     pub work: Handle,
+    /// Where what is refused is counted.
+    pub refusals: Arc<Refusals>,
 }
 
 impl CallsConfig {
@@ -119,7 +123,8 @@ impl CallsConfig {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn new(host: Arc<KeyPair>, boot: BootId) -> Self {
-        Self { host, boot, in_flight: 4_096, idle: Duration::from_secs(30), work: Handle::current() }
+        let (work, refusals) = (Handle::current(), Arc::default());
+        Self { host, boot, in_flight: 4_096, idle: Duration::from_secs(30), work, refusals }
     }
 }
 
@@ -151,9 +156,9 @@ pub struct CallStats {
     pub refused: u64,
     /// Calls that their callers cancelled.
     pub cancelled: u64,
-    /// Frames that no session's other end sealed, or that came twice.
+    /// Messages that no session vouches for, or that came twice; [`crate::refusals`] says why.
     pub rejected_frames: u64,
-    /// Hellos that led to no session.
+    /// Hellos that led to no session; [`crate::refusals`] says why.
     pub refused_hellos: u64,
     /// Frames dropped because the outbox was full.
     pub dropped: u64,
@@ -174,8 +179,6 @@ struct Counters {
     repeated: AtomicU64,
     refused: AtomicU64,
     cancelled: AtomicU64,
-    rejected_frames: AtomicU64,
-    refused_hellos: AtomicU64,
     dropped: AtomicU64,
 }
 
@@ -202,6 +205,7 @@ struct Node {
     /// When the head of a call or a reply was sent last.
     last_post: AtomicU64,
     counters: Counters,
+    refusals: Arc<Refusals>,
 }
 
 /// Makes the two halves of a host's calls and subscribes for them; nothing is read before [`Inbound::run`].
@@ -234,6 +238,7 @@ pub async fn calls(
         draining: watch::Sender::new(false),
         last_post: AtomicU64::new(0),
         counters: Counters::default(),
+        refusals: config.refusals,
     });
     let inbound = Inbound::subscribe(Arc::clone(&node), waiting).await?;
     connections.settle_data().await;
@@ -320,8 +325,8 @@ impl Node {
             repeated: read(&self.counters.repeated),
             refused: read(&self.counters.refused),
             cancelled: read(&self.counters.cancelled),
-            rejected_frames: read(&self.counters.rejected_frames),
-            refused_hellos: read(&self.counters.refused_hellos),
+            rejected_frames: self.refusals.of(Kind::Frame),
+            refused_hellos: self.refusals.of(Kind::Hello),
             dropped: read(&self.counters.dropped),
             sessions: open(self.sessions.len()),
             open_out: open(self.outgoing.len()),

@@ -8,6 +8,7 @@
 //! | [`leader`] | who leads: taken by compare-and-set, told apart by terms |
 //! | [`artifact`] | the artifact store, hashed after every read |
 //! | [`control`] | control requests: asked by `meshctl`, answered by one host of many |
+//! | [`refusals`] | what was refused and why: counters, and the audit log |
 //! | [`mod@calls`] | calls between hosts: sealed sessions, one boot of one host, streams under credit |
 //!
 //! Nothing here spawns on its own account: what has to run is an async function that its owner runs, and ends with
@@ -41,6 +42,7 @@ pub mod connect;
 pub mod control;
 pub mod leader;
 pub mod lease;
+pub mod refusals;
 mod session;
 pub mod state;
 
@@ -50,4 +52,5 @@ pub use connect::{ConnectConfig, ConnectError, Connections, Disconnected, Events
 pub use control::{Request, RequestError, Requests};
 pub use leader::{Candidate, Leadership};
 pub use lease::{Judgement, LeaseConfig, LeaseError, LeaseEvent, LeaseTable, LeaseWatch, Leases, Sighting, Standing};
+pub use refusals::Refusals;
 pub use state::{Change, Entry, Position, RawWrite, State, StateConfig, StateError, Stored, Watch, Write, verify};

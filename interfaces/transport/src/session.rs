@@ -27,6 +27,7 @@ use mesh_lattice::{
 use parking_lot::Mutex;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
+use crate::refusals::Reason;
 use window::Window;
 
 /// The form of sealed messages.
@@ -59,10 +60,24 @@ pub(crate) enum Class {
 pub(crate) enum Rejected {
     #[error("it is not a sealed message")]
     Malformed,
+    #[error("it names no session of ours")]
+    UnknownSession,
     #[error("it is not what the session's other end sealed")]
     Unauthentic,
     #[error("it was taken before, or is too late to tell")]
     Replayed,
+}
+
+impl Rejected {
+    /// As it is counted.
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Malformed => Reason::Malformed,
+            Self::UnknownSession => Reason::UnknownSession,
+            Self::Unauthentic => Reason::Unauthentic,
+            Self::Replayed => Reason::Replayed,
+        }
+    }
 }
 
 /// What both ends know once they have shaken hands.

@@ -12,10 +12,6 @@ impl Metrics {
             let stats = remote.stats();
             text.metric("mesh_sessions", "gauge", "Sessions with other hosts.");
             text.value("mesh_sessions", "", stats.sessions);
-            text.metric("mesh_frames_rejected_total", "counter", "Frames that no session vouches for.");
-            text.value("mesh_frames_rejected_total", "", stats.rejected_frames);
-            text.metric("mesh_handshakes_refused_total", "counter", "Hellos of hosts that are not enrolled.");
-            text.value("mesh_handshakes_refused_total", "", stats.refused_hellos);
             text.metric("mesh_nats_up", "gauge", "1 where the connection is up.");
             let (control, data) = {
                 let health = health.borrow();

@@ -7,35 +7,35 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{Message, StatusCode, Subject, Subscriber};
+use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use mesh_lattice::{
     clock::Monotonic,
-    frame::{Busy, Call, Frame, Hello, Lane, Ping, ReplyHead},
+    frame::{Busy, Call, Frame, Lane, Ping, ReplyHead},
     id::CallId,
     invocation::{CallError, Code, Serve},
     subject,
 };
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     AdmitCall, CallsError, Node, Post, count,
+    door::{Door, door},
     lane::Receiver,
     outgoing::Answered,
     seen::{Freshness, Seen},
     served::{Incoming, Taken},
 };
-use crate::session::{Class, Rejected, Session, session_of};
-
-/// Handshakes worked on at once; each is a third of a millisecond of arithmetic. Further ones are dropped, and asked
-/// again by who needs them.
-const HANDSHAKES: usize = 8;
+use crate::{
+    refusals::{About, Kind, Reason},
+    session::{Class, Rejected, Session, session_of},
+};
 
 /// As many messages are published at once.
 const BATCH: usize = 128;
@@ -59,7 +59,7 @@ struct Reader {
     serve: Arc<dyn Serve>,
     admit: Arc<dyn AdmitCall>,
     seen: Seen,
-    handshakes: Arc<Semaphore>,
+    door: Door,
 }
 
 impl Inbound {
@@ -83,11 +83,12 @@ impl Inbound {
     /// Reads until `cancel`; then every call that still runs is stopped.
     pub async fn run(self, serve: Arc<dyn Serve>, admit: Arc<dyn AdmitCall>, cancel: CancellationToken) {
         let Self { node, hello, call, io, outbox, draining } = self;
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
-        let reader = Reader { node: Arc::clone(&node), serve, admit, seen: Seen::default(), handshakes };
+        let (door, doorkeeper) = door(&node);
+        let reader = Reader { node: Arc::clone(&node), serve, admit, seen: Seen::default(), door };
+        let mut beside = JoinSet::new();
         // A task of its own, so that it runs after those that fill the outbox and not in between.
-        let mut sender = JoinSet::new();
-        sender.spawn(send_outbox(Arc::clone(&node), outbox));
+        beside.spawn(send_outbox(Arc::clone(&node), outbox));
+        beside.spawn(doorkeeper.run());
         tokio::select! {
             biased;
             () = cancel.cancelled() => {}
@@ -158,7 +159,7 @@ impl Reader {
                     None => call_open = false,
                 },
                 message = hello.next(), if hello_open => match message {
-                    Some(message) => self.take_hello(message),
+                    Some(message) => self.door.take(message),
                     None => hello_open = false,
                 },
                 () = told(draining.as_mut()), if !told_to_drain => {
@@ -172,19 +173,28 @@ impl Reader {
     }
 
     fn open(&self, class: Class, message: &Message) -> Option<(Arc<Session>, Frame)> {
-        let session = session_of(&message.payload).and_then(|id| self.node.sessions.get(id));
-        let frame = session.as_ref().ok_or(Rejected::Malformed).and_then(|session| {
-            let bytes = session.open(class, message.payload.clone())?;
-            Frame::decode(&bytes).map_err(|_| Rejected::Malformed)
-        });
-        match (session, frame) {
-            (Some(session), Ok(frame)) => Some((session, frame)),
-            (_, outcome) => {
-                count(&self.node.counters.rejected_frames);
-                tracing::debug!(reason = ?outcome.err(), "a frame was refused");
+        let Some(id) = session_of(&message.payload) else {
+            self.reject(None, Rejected::Malformed);
+            return None;
+        };
+        let Some(session) = self.node.sessions.get(id) else {
+            self.reject(None, Rejected::UnknownSession);
+            return None;
+        };
+        let opened = session.open(class, message.payload.clone());
+        match opened.and_then(|bytes| Frame::decode(&bytes).map_err(|_| Rejected::Malformed)) {
+            Ok(frame) => Some((session, frame)),
+            Err(rejected) => {
+                self.reject(Some(&session), rejected);
                 None
             }
         }
+    }
+
+    /// Counts a frame that is not taken; `session` is the one that it names.
+    fn reject(&self, session: Option<&Session>, rejected: Rejected) {
+        let about = session.map_or_else(About::default, |session| About::host(&session.peer));
+        self.node.refusals.note(Kind::Frame, rejected.reason(), about);
     }
 
     fn take_io(&self, message: Message) {
@@ -221,7 +231,7 @@ impl Reader {
             }
             Frame::Unknown(kind) => self.unsupported(&session, kind),
             Frame::Accepted(_) | Frame::Pong(_) | Frame::Drain => {}
-            Frame::Hello(_) | Frame::Call(..) => count(&self.node.counters.rejected_frames),
+            Frame::Hello(_) | Frame::Call(..) => self.reject(Some(&session), Rejected::Malformed),
         }
     }
 
@@ -268,7 +278,7 @@ impl Reader {
         match frame {
             Frame::Call(call, bytes) => self.judge_call(session, *call, bytes),
             Frame::Unknown(kind) => self.unsupported(&session, kind),
-            _ => count(&self.node.counters.rejected_frames),
+            _ => self.reject(Some(&session), Rejected::Malformed),
         }
     }
 
@@ -278,15 +288,18 @@ impl Reader {
         let deadline = session.map(call.deadline);
         if now >= deadline.0 {
             count(&node.counters.expired);
+            node.refusals.note(Kind::Call, Reason::Late, About::default());
             return;
         }
         if !node.policy.is_enrolled(&session.peer) {
             count(&node.counters.refused);
+            node.refusals.note(Kind::Call, Reason::Unenrolled, About::call(&session.peer, &call));
             return self.refuse(&session, call.id, CallError::new(Code::Unauthenticated, "the host is not enrolled"));
         }
         let freshness = self.seen.judge(call.id, now);
         if freshness == Freshness::Repeated {
             count(&node.counters.repeated);
+            node.refusals.note(Kind::Call, Reason::Duplicate, About::default());
             return;
         }
         if freshness == Freshness::Full || node.incoming.len() >= node.in_flight {
@@ -305,44 +318,6 @@ impl Reader {
         let serve = Arc::clone(&self.serve);
         let taken = Taken { node: Arc::clone(node), session, call, bytes, deadline, serve };
         node.tasks.spawn_on(taken.run(incoming), &node.work);
-    }
-
-    fn take_hello(&self, message: Message) {
-        let (Some(reply), Ok(permit)) = (message.reply, Arc::clone(&self.handshakes).try_acquire_owned()) else {
-            count(&self.node.counters.refused_hellos);
-            return;
-        };
-        let Ok(Frame::Hello(hello)) = Frame::decode(&message.payload) else {
-            count(&self.node.counters.refused_hellos);
-            return;
-        };
-        let node = Arc::clone(&self.node);
-        self.node.tasks.spawn(async move {
-            node.shake_back(&hello, reply);
-            drop(permit);
-        });
-    }
-}
-
-impl Node {
-    /// Answers a Hello, if its sender belongs here. Silence otherwise: a stranger learns nothing.
-    fn shake_back(&self, hello: &Hello, reply: Subject) {
-        let enrolled = |host: &mesh_lattice::HostId| self.policy.is_enrolled(host);
-        match self.identity.answer(hello, self.max_frame(), enrolled) {
-            Ok((answer, peer, keys)) => {
-                let Some(session) = Session::new(&self.identity.lattice, peer, &keys) else { return };
-                self.sessions.accept(&session, Instant::now());
-                let answer = Frame::Hello(Box::new(answer)).encode();
-                if self.outbox.try_send(Post::Message { subject: reply, reply: None, payload: answer.into() }).is_err()
-                {
-                    count(&self.counters.dropped);
-                }
-            }
-            Err(error) => {
-                count(&self.counters.refused_hellos);
-                tracing::debug!(from = %hello.from, %error, "a hello was refused");
-            }
-        }
     }
 }
 

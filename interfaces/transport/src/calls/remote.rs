@@ -28,7 +28,10 @@ use super::{
     source::{Sending, Source},
     unsealed,
 };
-use crate::session::{Class, Session};
+use crate::{
+    refusals::{About, Kind},
+    session::{Class, Session},
+};
 
 /// How long a host may take to answer a Hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
@@ -272,8 +275,8 @@ impl Node {
             return Err(unavailable("its answer cannot be read".to_owned()));
         };
         let enrolled = |host: &HostId| self.policy.is_enrolled(host);
-        let (peer, keys) = asked.finish(&self.identity, &answer, enrolled).map_err(|error| {
-            count(&self.counters.refused_hellos);
+        let (peer, keys) = asked.finish(&answer, enrolled).map_err(|error| {
+            self.refusals.note(Kind::Hello, error.reason(), About::hello(&answer));
             unavailable(error.to_string())
         })?;
         let session = Session::new(&self.identity.lattice, peer, &keys).ok_or_else(unsealed)?;

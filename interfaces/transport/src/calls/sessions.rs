@@ -14,6 +14,9 @@ use crate::session::{Session, SessionId};
 /// Sessions that one peer asked for and has not used yet.
 const UNCONFIRMED: usize = 64;
 
+/// Sessions that all peers together asked for and have not used yet.
+const HALF_OPEN: usize = 1_024;
+
 /// Sessions that one peer asked for and has used: one is enough unless boots overlap.
 const CONFIRMED: usize = 8;
 
@@ -74,6 +77,7 @@ impl Sessions {
                 !held.asked && held.session.peer == session.peer && held.session.is_confirmed() == confirmed
             });
         }
+        make_room(&mut all, HALF_OPEN, |held| !held.asked && !held.session.is_confirmed());
         all.insert(session.id, Held { session: Arc::clone(session), since: now, asked: false });
     }
 

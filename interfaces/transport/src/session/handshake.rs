@@ -26,12 +26,15 @@ use ring::{
 };
 
 use super::{Keys, Peer};
+use crate::refusals::Reason;
 
 /// A Hello that leads to no session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadHello {
-    #[error("it is for another lattice, host or boot")]
+    #[error("it is for another lattice or host")]
     Misdirected,
+    #[error("it is for another boot of this host")]
+    StaleBoot,
     #[error("its sender is not enrolled")]
     NotEnrolled,
     #[error("its signature is not its sender's")]
@@ -42,6 +45,20 @@ pub(crate) enum BadHello {
     NoCommonVersion,
     #[error("its key cannot be agreed with")]
     BadKey,
+}
+
+impl BadHello {
+    /// As it is counted.
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Misdirected | Self::WrongAnswer => Reason::Misdirected,
+            Self::StaleBoot => Reason::StaleBoot,
+            Self::NotEnrolled => Reason::Unenrolled,
+            Self::BadSignature => Reason::Unauthentic,
+            Self::NoCommonVersion => Reason::Version,
+            Self::BadKey => Reason::Malformed,
+        }
+    }
 }
 
 /// Who we are in every handshake.
@@ -80,6 +97,20 @@ impl Identity {
         Ok(Asked { hello, private })
     }
 
+    /// What can be asked about a question before its signature is looked at.
+    pub(crate) fn screen(&self, asked: &Hello, enrolled: impl Fn(&HostId) -> bool) -> Result<(), BadHello> {
+        if asked.lattice != self.lattice || asked.to != self.host || asked.answers.is_some() {
+            return Err(BadHello::Misdirected);
+        }
+        if asked.to_boot.is_some_and(|boot| boot != self.boot) {
+            return Err(BadHello::StaleBoot);
+        }
+        if asked.from == self.host || !enrolled(&asked.from) {
+            return Err(BadHello::NotEnrolled);
+        }
+        Ok(())
+    }
+
     /// Answers a question: the answer, and the session that it makes.
     pub(crate) fn answer(
         &self,
@@ -87,10 +118,8 @@ impl Identity {
         max_frame: u32,
         enrolled: impl Fn(&HostId) -> bool,
     ) -> Result<(Hello, Peer, Keys), BadHello> {
-        if asked.lattice != self.lattice || asked.to != self.host || asked.answers.is_some() {
-            return Err(BadHello::Misdirected);
-        }
-        self.judge(asked, enrolled)?;
+        self.screen(asked, enrolled)?;
+        judge(asked)?;
         let (private, ephemeral) = ephemeral()?;
         let mut answer = Hello {
             versions: VERSIONS,
@@ -109,15 +138,13 @@ impl Identity {
         let (id, question, reply) = derive(private, &asked.ephemeral, asked, &answer)?;
         Ok((answer, peer(asked, max_frame), Keys { id, seal: reply, open: question }))
     }
+}
 
-    fn judge(&self, hello: &Hello, enrolled: impl Fn(&HostId) -> bool) -> Result<(), BadHello> {
-        if hello.from == self.host || !enrolled(&hello.from) {
-            return Err(BadHello::NotEnrolled);
-        }
-        keys::verify(hello.from.as_str(), &statement(hello), &hello.signature).map_err(|_| BadHello::BadSignature)?;
-        let common = hello.versions.0 <= VERSIONS.1 && VERSIONS.0 <= hello.versions.1;
-        if common { Ok(()) } else { Err(BadHello::NoCommonVersion) }
-    }
+/// The dear questions: is it signed by whom it names, and can the two talk?
+fn judge(hello: &Hello) -> Result<(), BadHello> {
+    keys::verify(hello.from.as_str(), &statement(hello), &hello.signature).map_err(|_| BadHello::BadSignature)?;
+    let common = hello.versions.0 <= VERSIONS.1 && VERSIONS.0 <= hello.versions.1;
+    if common { Ok(()) } else { Err(BadHello::NoCommonVersion) }
 }
 
 impl Asked {
@@ -127,24 +154,22 @@ impl Asked {
     }
 
     /// The session that the answer makes.
-    pub(crate) fn finish(
-        self,
-        identity: &Identity,
-        answer: &Hello,
-        enrolled: impl Fn(&HostId) -> bool,
-    ) -> Result<(Peer, Keys), BadHello> {
+    pub(crate) fn finish(self, answer: &Hello, enrolled: impl Fn(&HostId) -> bool) -> Result<(Peer, Keys), BadHello> {
         let asked = &self.hello;
-        let directed = answer.lattice == asked.lattice
-            && answer.from == asked.to
-            && answer.to == asked.from
-            && answer.to_boot == Some(asked.from_boot);
+        let directed = answer.lattice == asked.lattice && answer.from == asked.to && answer.to == asked.from;
         if !directed {
             return Err(BadHello::Misdirected);
+        }
+        if answer.to_boot != Some(asked.from_boot) {
+            return Err(BadHello::StaleBoot);
         }
         if answer.answers.as_deref() != Some(&asked.ephemeral) {
             return Err(BadHello::WrongAnswer);
         }
-        identity.judge(answer, enrolled)?;
+        if !enrolled(&answer.from) {
+            return Err(BadHello::NotEnrolled);
+        }
+        judge(answer)?;
         let (id, question, reply) = derive(self.private, &answer.ephemeral, asked, answer)?;
         Ok((peer(answer, asked.max_frame), Keys { id, seal: question, open: reply }))
     }
@@ -252,7 +277,7 @@ mod tests {
         let (caller, callee) = (identity(), identity());
         let asked = caller.ask(&callee.host, 100).unwrap();
         let (answer, met_caller, callee_keys) = callee.answer(asked.hello(), 50, ALL).unwrap();
-        let (met_callee, caller_keys) = asked.finish(&caller, &answer, ALL).unwrap();
+        let (met_callee, caller_keys) = asked.finish(&answer, ALL).unwrap();
         assert_eq!(caller_keys.id, callee_keys.id);
         assert_eq!(caller_keys.seal, callee_keys.open);
         assert_eq!(caller_keys.open, callee_keys.seal);
@@ -277,7 +302,8 @@ mod tests {
         assert_eq!(changed(&|hello| hello.max_frame += 1), BadHello::BadSignature);
         assert_eq!(changed(&|hello| hello.clock.0 += 1), BadHello::BadSignature);
         assert_eq!(changed(&|hello| hello.versions.1 += 1), BadHello::BadSignature);
-        assert_eq!(changed(&|hello| hello.to_boot = Some(BootId::new())), BadHello::BadSignature);
+        assert_eq!(changed(&|hello| hello.to_boot = Some(callee.boot)), BadHello::BadSignature);
+        assert_eq!(changed(&|hello| hello.to_boot = Some(BootId::new())), BadHello::StaleBoot);
         assert_eq!(changed(&|hello| hello.signature[9] ^= 1), BadHello::BadSignature);
         assert_eq!(changed(&|hello| hello.to = third.host.clone()), BadHello::Misdirected);
         assert_eq!(changed(&|hello| hello.lattice = "other".parse().unwrap()), BadHello::Misdirected);
@@ -291,14 +317,14 @@ mod tests {
         let (old, ..) = callee.answer(first.hello(), 50, ALL).unwrap();
         let finish = |answer: &Hello| {
             let asked = caller.ask(&callee.host, 100).unwrap();
-            asked.finish(&caller, answer, ALL).map(|_| ()).unwrap_err()
+            asked.finish(answer, ALL).map(|_| ()).unwrap_err()
         };
         assert_eq!(finish(&old), BadHello::WrongAnswer);
         let second = caller.ask(&third.host, 100).unwrap();
         let (foreign, ..) = third.answer(second.hello(), 50, ALL).unwrap();
         assert_eq!(finish(&foreign), BadHello::Misdirected);
         let (answer, ..) = callee.answer(first.hello(), 50, ALL).unwrap();
-        assert_eq!(first.finish(&caller, &answer, |_| false).map(|_| ()).unwrap_err(), BadHello::NotEnrolled);
+        assert_eq!(first.finish(&answer, |_| false).map(|_| ()).unwrap_err(), BadHello::NotEnrolled);
     }
 
     #[test]

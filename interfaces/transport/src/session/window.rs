@@ -7,16 +7,12 @@ const WIDTH: u64 = 16_384;
 const WORDS: usize = (WIDTH / 64) as usize;
 
 /// The window; a counter that it takes is never taken again.
+#[derive(Default)]
 pub(super) struct Window {
     /// One above the highest counter taken.
     next: u64,
-    bits: Box<[u64; WORDS]>,
-}
-
-impl Default for Window {
-    fn default() -> Self {
-        Self { next: 0, bits: Box::new([0; WORDS]) }
-    }
+    /// Empty before the first: a session that nobody uses costs next to nothing.
+    bits: Vec<u64>,
 }
 
 impl Window {
@@ -24,6 +20,9 @@ impl Window {
     pub(super) fn take(&mut self, counter: u64) -> bool {
         if counter == u64::MAX || counter.saturating_add(WIDTH) < self.next {
             return false;
+        }
+        if self.bits.is_empty() {
+            self.bits = vec![0; WORDS];
         }
         if counter >= self.next {
             self.advance(counter + 1);

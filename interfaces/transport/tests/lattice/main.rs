@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails it")]
 
+mod attacks;
 mod calls;
 mod faults;
 mod fixture;

@@ -1,0 +1,213 @@
+//! Where Hellos come in: from the cheapest question to the dearest.
+//!
+//! ```text
+//! reader:  readable? ─► for us, from an enrolled host? ─► newer than its last? ─► within the rate? ─► queue
+//! worker:  signature? versions? ─► keys ─► a session, half open until its peer seals a frame
+//! ```
+//!
+//! Anybody with the lattice's NATS credentials can send Hellos in any host's name and play back recorded ones. The
+//! reader answers its questions in a few microseconds and without memory; what they let through is worked on by one
+//! task, at a rate that leaves most of a processor to others. Half-open sessions have a place apart that is bounded
+//! for each host and in all: see [`super::sessions`].
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_nats::{Message, Subject};
+use mesh_lattice::{
+    clock::Monotonic,
+    frame::{Frame, Hello},
+    id::{BootId, HostId},
+};
+use parking_lot::Mutex;
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{Node, Post, count};
+use crate::{
+    refusals::{About, Kind, Reason},
+    session::{Session, handshake::BadHello},
+};
+
+/// Hellos that wait to be worked on: as many as the hosts of a large lattice that all come back at once.
+const WAITING: usize = 512;
+
+/// Handshakes that may be begun at once.
+const BURST: u32 = 512;
+
+/// Another one may be begun after each of these: at a third of a millisecond of work, a sixth of a processor.
+const EACH: Duration = Duration::from_millis(2);
+
+/// Boots of one host whose last Hello is remembered: the one that runs, and earlier ones.
+const BOOTS: usize = 8;
+
+/// The newest Hello that each boot of each enrolled host signed: one as old was recorded and played back.
+#[derive(Default)]
+struct Newest(HashMap<HostId, Vec<(BootId, Monotonic)>>);
+
+impl Newest {
+    fn is_newer(&self, hello: &Hello) -> bool {
+        let known = self.0.get(&hello.from).into_iter().flatten().find(|(boot, _)| *boot == hello.from_boot);
+        known.is_none_or(|(_, clock)| *clock < hello.clock)
+    }
+
+    fn keep(&mut self, hello: &Hello) {
+        let boots = self.0.entry(hello.from.clone()).or_default();
+        boots.retain(|(boot, _)| *boot != hello.from_boot);
+        if boots.len() >= BOOTS {
+            boots.remove(0);
+        }
+        boots.push((hello.from_boot, hello.clock));
+    }
+}
+
+/// How many handshakes may still be begun.
+struct Rate {
+    left: u32,
+    since: Instant,
+}
+
+impl Rate {
+    fn take(&mut self, now: Instant) -> bool {
+        let due = now.saturating_duration_since(self.since).as_nanos() / EACH.as_nanos();
+        if due > 0 {
+            self.left = self.left.saturating_add(u32::try_from(due).unwrap_or(BURST)).min(BURST);
+            self.since = now;
+        }
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
+/// The reader's side.
+pub(super) struct Door {
+    node: Arc<Node>,
+    newest: Arc<Mutex<Newest>>,
+    rate: Rate,
+    waiting: mpsc::Sender<(Box<Hello>, Subject)>,
+}
+
+/// The worker's side.
+pub(super) struct Doorkeeper {
+    node: Arc<Node>,
+    newest: Arc<Mutex<Newest>>,
+    waiting: mpsc::Receiver<(Box<Hello>, Subject)>,
+}
+
+/// Both sides.
+pub(super) fn door(node: &Arc<Node>) -> (Door, Doorkeeper) {
+    let (sender, waiting) = mpsc::channel(WAITING);
+    let newest = Arc::new(Mutex::new(Newest::default()));
+    let rate = Rate { left: BURST, since: Instant::now() };
+    let door = Door { node: Arc::clone(node), newest: Arc::clone(&newest), rate, waiting: sender };
+    (door, Doorkeeper { node: Arc::clone(node), newest, waiting })
+}
+
+impl Door {
+    /// Takes a Hello in, or counts why not. A stranger hears nothing either way.
+    pub(super) fn take(&mut self, message: Message) {
+        let (Some(reply), Ok(Frame::Hello(hello))) = (message.reply, Frame::decode(&message.payload)) else {
+            return self.node.refusals.note(Kind::Hello, Reason::Malformed, About::default());
+        };
+        match self.judge(&hello) {
+            Ok(()) => {
+                if let Err(full) = self.waiting.try_send((hello, reply)) {
+                    let (hello, _) = full.into_inner();
+                    self.node.refusals.note(Kind::Hello, Reason::Flooded, About::hello(&hello));
+                }
+            }
+            Err(reason) => self.node.refusals.note(Kind::Hello, reason, About::hello(&hello)),
+        }
+    }
+
+    fn judge(&mut self, hello: &Hello) -> Result<(), Reason> {
+        self.node.identity.screen(hello, |host| self.node.policy.is_enrolled(host)).map_err(BadHello::reason)?;
+        if !self.newest.lock().is_newer(hello) {
+            return Err(Reason::Replayed);
+        }
+        if self.rate.take(Instant::now()) { Ok(()) } else { Err(Reason::Flooded) }
+    }
+}
+
+impl Doorkeeper {
+    /// Works until the door is gone.
+    pub(super) async fn run(mut self) {
+        while let Some((hello, reply)) = self.waiting.recv().await {
+            self.answer(&hello, reply);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn answer(&self, hello: &Hello, reply: Subject) {
+        let node = &self.node;
+        let refuse = |reason| node.refusals.note(Kind::Hello, reason, About::hello(hello));
+        // Asked again: the same Hello may have waited in the queue beside this one.
+        if !self.newest.lock().is_newer(hello) {
+            return refuse(Reason::Replayed);
+        }
+        match node.identity.answer(hello, node.max_frame(), |host| node.policy.is_enrolled(host)) {
+            Ok((answer, peer, keys)) => {
+                self.newest.lock().keep(hello);
+                let Some(session) = Session::new(&node.identity.lattice, peer, &keys) else { return };
+                node.sessions.accept(&session, Instant::now());
+                let payload = Frame::Hello(Box::new(answer)).encode().into();
+                if node.outbox.try_send(Post::Message { subject: reply, reply: None, payload }).is_err() {
+                    count(&node.counters.dropped);
+                }
+            }
+            Err(bad) => refuse(bad.reason()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_claims::keys::{KeyKind, KeyPair};
+
+    use super::*;
+
+    fn hello(from: &HostId, boot: BootId, clock: u64) -> Hello {
+        Hello {
+            versions: mesh_lattice::frame::VERSIONS,
+            lattice: mesh_lattice::LatticeName::default(),
+            from: from.clone(),
+            from_boot: boot,
+            to: from.clone(),
+            to_boot: None,
+            ephemeral: [0; 32],
+            answers: None,
+            max_frame: 1,
+            clock: Monotonic(clock),
+            signature: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_hello_counts_once_and_none_before_it_does_any_more() {
+        let host = KeyPair::generate(KeyKind::Host).host_id().unwrap();
+        let (boot, mut newest) = (BootId::new(), Newest::default());
+        assert!(newest.is_newer(&hello(&host, boot, 5)));
+        newest.keep(&hello(&host, boot, 5));
+        assert!(!newest.is_newer(&hello(&host, boot, 5)));
+        assert!(!newest.is_newer(&hello(&host, boot, 4)));
+        assert!(newest.is_newer(&hello(&host, boot, 6)));
+        assert!(newest.is_newer(&hello(&host, BootId::new(), 1)), "another boot has another clock");
+        for _ in 0..100 {
+            newest.keep(&hello(&host, BootId::new(), 9));
+        }
+        assert_eq!(newest.0[&host].len(), BOOTS);
+    }
+
+    #[test]
+    fn a_flood_of_hellos_is_worked_on_at_a_rate() {
+        let start = Instant::now();
+        let mut rate = Rate { left: BURST, since: start };
+        assert_eq!((0..10_000).filter(|_| rate.take(start)).count(), BURST as usize);
+        let second = start + Duration::from_secs(1);
+        assert_eq!((0..10_000).filter(|_| rate.take(second)).count(), 500);
+        let later = second + EACH * (BURST + 1);
+        assert_eq!((0..10_000).filter(|_| rate.take(later)).count(), BURST as usize);
+        // Asked so often that no single gap is worth one, it still fills.
+        let taken = (1..=100_000u32).filter(|step| rate.take(later + Duration::from_micros(10) * *step)).count();
+        assert_eq!(taken, 500, "in a second");
+    }
+}

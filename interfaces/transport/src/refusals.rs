@@ -1,0 +1,297 @@
+//! What was refused, and why: counted by a closed set of reasons, and told to the audit log where somebody should look.
+//!
+//! One value of a host, shared by whoever refuses: the reader of frames, the handshake, and on the host's side the
+//! admission of calls and the router. The audit log is written at target `audit`, one event for each refusal, and no
+//! more than a few a second for each reason: an attacker who can make us refuse cannot make us write. What was left
+//! out is said by the next event of that reason, and the counters miss nothing.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use mesh_lattice::{
+    Caller, Interface, LinkName, Name,
+    frame::{Call, Hello},
+    id::HostId,
+    invocation::Invocation,
+};
+use parking_lot::Mutex;
+
+/// Events of one reason that may be written at once.
+const BURST: u32 = 10;
+
+/// One more may be written after each of these.
+const REFILL: Duration = Duration::from_secs(1);
+
+/// A word that an attacker chose is written up to this many bytes.
+const WORD: usize = 64;
+
+macro_rules! closed_set {
+    ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$case_doc])* $case,)+
+        }
+
+        impl $name {
+            /// Every one of them.
+            pub const ALL: &[Self] = &[$(Self::$case,)+];
+
+            /// As it stands in metrics and logs.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$case => $text,)+
+                }
+            }
+        }
+    };
+}
+
+closed_set! {
+    /// What was refused.
+    Kind {
+        /// A message on a subject that takes sealed frames.
+        Frame = "frame",
+        /// What asks for a session, or answers that.
+        Hello = "hello",
+        /// A call that a session vouches for.
+        Call = "call",
+    }
+}
+
+closed_set! {
+    /// Why.
+    Reason {
+        /// It cannot be read.
+        Malformed = "malformed",
+        /// It names no session of this boot.
+        UnknownSession = "unknown_session",
+        /// Whoever it names did not seal or sign it.
+        Unauthentic = "unauthentic",
+        /// It was taken before, or is too old to tell.
+        Replayed = "replayed",
+        /// It is not for this host, this lattice or this question.
+        Misdirected = "misdirected",
+        /// It is for another boot of this host.
+        StaleBoot = "stale_boot",
+        /// Its host is not enrolled, or no longer.
+        Unenrolled = "unenrolled",
+        /// There is no protocol version that both speak.
+        Version = "version",
+        /// There were too many of them.
+        Flooded = "flooded",
+        /// Whoever calls is not placed on the host that says so.
+        NotPlaced = "not_placed",
+        /// No link lets the caller make this call.
+        NotLinked = "not_linked",
+        /// It came after its deadline.
+        Late = "late",
+        /// Its id was taken before.
+        Duplicate = "duplicate",
+    }
+}
+
+impl Reason {
+    /// Whether somebody should look: late and repeated calls are what networks make by themselves.
+    fn is_audited(self) -> bool {
+        !matches!(self, Self::Late | Self::Duplicate)
+    }
+}
+
+/// Who and what a refusal is about, as far as that is known. Nothing in it is proved unless the reason implies it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct About<'a> {
+    peer: Option<&'a HostId>,
+    caller: Option<&'a Caller>,
+    target: Option<&'a Name>,
+    interface: Option<&'a Interface>,
+    operation: Option<&'a str>,
+    link: Option<&'a LinkName>,
+}
+
+impl<'a> About<'a> {
+    /// A host.
+    #[must_use]
+    pub fn host(peer: &'a HostId) -> Self {
+        Self { peer: Some(peer), ..Self::default() }
+    }
+
+    /// A Hello: the host that it says it is from.
+    #[must_use]
+    pub fn hello(hello: &'a Hello) -> Self {
+        Self::host(&hello.from)
+    }
+
+    /// A call that `peer` sent.
+    #[must_use]
+    pub fn call(peer: &'a HostId, call: &'a Call) -> Self {
+        Self {
+            peer: Some(peer),
+            caller: Some(&call.caller),
+            target: Some(&call.target),
+            interface: Some(&call.interface),
+            operation: Some(&call.operation),
+            link: Some(&call.link),
+        }
+    }
+
+    /// An invocation.
+    #[must_use]
+    pub fn invocation(invocation: &'a Invocation) -> Self {
+        Self {
+            peer: None,
+            caller: Some(&invocation.caller),
+            target: invocation.target.as_ref(),
+            interface: Some(&invocation.interface),
+            operation: Some(&invocation.operation),
+            link: Some(&invocation.link),
+        }
+    }
+}
+
+const KINDS: usize = Kind::ALL.len();
+const REASONS: usize = Reason::ALL.len();
+
+/// The refusals of one host.
+#[derive(Debug)]
+pub struct Refusals {
+    counts: [[AtomicU64; REASONS]; KINDS],
+    limits: Mutex<[Limit; REASONS]>,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self {
+            counts: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
+            limits: Mutex::new(std::array::from_fn(|_| Limit::new(now))),
+        }
+    }
+}
+
+impl Refusals {
+    /// Counts a refusal, and writes it down unless too many of its reason were.
+    pub fn note(&self, kind: Kind, reason: Reason, about: About<'_>) {
+        if let Some(counter) = self.counter(kind, reason) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        if !reason.is_audited() {
+            return;
+        }
+        let now = Instant::now();
+        let suppressed = self.limits.lock().get_mut(reason as usize).and_then(|limit| limit.take(now));
+        if let Some(suppressed) = suppressed {
+            write(kind, reason, about, suppressed);
+        }
+    }
+
+    /// How often this was refused for that.
+    #[must_use]
+    pub fn count(&self, kind: Kind, reason: Reason) -> u64 {
+        self.counter(kind, reason).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// How often this was refused.
+    #[must_use]
+    pub fn of(&self, kind: Kind) -> u64 {
+        Reason::ALL.iter().map(|reason| self.count(kind, *reason)).sum()
+    }
+
+    /// Every refusal that happened at all, and how often: never more than the two sets allow.
+    pub fn all(&self) -> impl Iterator<Item = (Kind, Reason, u64)> {
+        let pairs = Kind::ALL.iter().flat_map(|kind| Reason::ALL.iter().map(move |reason| (*kind, *reason)));
+        pairs.map(|(kind, reason)| (kind, reason, self.count(kind, reason))).filter(|(.., count)| *count > 0)
+    }
+
+    fn counter(&self, kind: Kind, reason: Reason) -> Option<&AtomicU64> {
+        self.counts.get(kind as usize)?.get(reason as usize)
+    }
+}
+
+fn write(kind: Kind, reason: Reason, about: About<'_>, suppressed: u64) {
+    // An operation is whatever its sender says; everything else was parsed and holds no character that could forge a
+    // line of the log.
+    let operation = about.operation.map(|word| word.get(..word.floor_char_boundary(WORD)).unwrap_or_default());
+    tracing::warn!(
+        target: "audit",
+        refused = kind.as_str(),
+        reason = reason.as_str(),
+        peer = about.peer.map(tracing::field::display),
+        caller = about.caller.map(tracing::field::display),
+        callee = about.target.map(tracing::field::display),
+        interface = about.interface.map(tracing::field::display),
+        operation = operation.map(tracing::field::debug),
+        link = about.link.map(tracing::field::display),
+        suppressed,
+        "refused"
+    );
+}
+
+/// How many events of one reason may still be written.
+#[derive(Debug)]
+struct Limit {
+    left: u32,
+    refilled: Instant,
+    suppressed: u64,
+}
+
+impl Limit {
+    fn new(now: Instant) -> Self {
+        Self { left: BURST, refilled: now, suppressed: 0 }
+    }
+
+    /// How many were left out since the last one, if this one may be written.
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        let due = now.saturating_duration_since(self.refilled).as_nanos() / REFILL.as_nanos();
+        if due > 0 {
+            self.left = self.left.saturating_add(u32::try_from(due).unwrap_or(BURST)).min(BURST);
+            self.refilled = now;
+        }
+        let Some(left) = self.left.checked_sub(1) else {
+            self.suppressed += 1;
+            return None;
+        };
+        self.left = left;
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_and_reason_has_a_counter_of_its_own() {
+        for (at, kind) in Kind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, at);
+        }
+        for (at, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, at);
+        }
+        let refusals = Refusals::default();
+        refusals.note(Kind::Hello, Reason::Replayed, About::default());
+        refusals.note(Kind::Frame, Reason::Replayed, About::default());
+        refusals.note(Kind::Frame, Reason::Replayed, About::default());
+        let all: Vec<_> = refusals.all().collect();
+        assert_eq!(all, [(Kind::Frame, Reason::Replayed, 2), (Kind::Hello, Reason::Replayed, 1)]);
+        assert_eq!(refusals.of(Kind::Frame), 2);
+    }
+
+    #[test]
+    fn a_flood_is_written_a_few_times_and_says_how_much_was_left_out() {
+        let start = Instant::now();
+        let mut limit = Limit::new(start);
+        let written = (0..100_000).filter(|_| limit.take(start).is_some()).count();
+        assert_eq!(written, BURST as usize);
+        assert_eq!(limit.take(start + REFILL / 2), None);
+        assert_eq!(limit.take(start + REFILL), Some(100_001 - u64::from(BURST)));
+        assert_eq!(limit.take(start + REFILL), None);
+        let later = start + 1_000 * REFILL;
+        let written: Vec<_> = (0..100).filter_map(|_| limit.take(later)).collect();
+        assert_eq!(written.len(), BURST as usize, "what was not used does not pile up");
+        assert_eq!(written.first(), Some(&1));
+    }
+}
