@@ -11,13 +11,7 @@
 //!
 //! Whether what is `Ready` here can be called is decided in `converge.rs`: only it knows the links.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    num::NonZeroU32,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use mesh_claims::{Admission, Claims, Refusal, Trust};
 use mesh_lattice::{
@@ -26,8 +20,8 @@ use mesh_lattice::{
 };
 use mesh_runtime::{Actor, ActorConfig, ActorError, Engine};
 use tokio::{
+    runtime::Handle,
     sync::{Notify, watch},
-    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
@@ -35,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     artifacts::{ArtifactError, Artifacts},
     known::Known,
+    slots::{Seat, Slots},
     trust,
 };
 
@@ -128,104 +123,67 @@ enum StartError {
 /// The actors of this host.
 pub struct Actors {
     starter: Arc<Starter>,
-    slots: BTreeMap<Name, Slot>,
-    tasks: JoinSet<Name>,
+    slots: Slots<ActorSpec, ActorStatus>,
     retired: TaskTracker,
-}
-
-struct Slot {
-    wanted: watch::Sender<Option<ActorSpec>>,
-    status: watch::Receiver<ActorStatus>,
 }
 
 impl Actors {
     /// None yet.
     #[must_use]
     pub fn new(starter: Arc<Starter>) -> Self {
-        Self { starter, slots: BTreeMap::new(), tasks: JoinSet::new(), retired: TaskTracker::new() }
+        Self { starter, slots: Slots::new("the actors"), retired: TaskTracker::new() }
     }
 
     /// Starts an actor, or changes the one of that name. Returns at once.
     pub fn put(&mut self, name: &Name, spec: ActorSpec) {
-        if let Some(slot) = self.slots.get(name) {
-            slot.wanted.send_replace(Some(spec));
-            return;
-        }
-        let beginning = ActorStatus { spec: spec.clone(), running: None, failure: None };
-        let (wanted, wants) = watch::channel(Some(spec));
-        let (publish, status) = watch::channel(beginning);
-        let task = Task {
-            name: name.clone(),
-            starter: self.starter.clone(),
-            wants,
-            publish,
-            running: None,
-            retired: self.retired.clone(),
-        };
-        self.tasks.spawn(task.run());
-        self.slots.insert(name.clone(), Slot { wanted, status });
+        let beginning = |spec: &ActorSpec| ActorStatus { spec: spec.clone(), running: None, failure: None };
+        let Some(seat) = self.slots.put(name, spec, beginning, &self.starter.changed) else { return };
+        let task = Task { seat, starter: self.starter.clone(), running: None, retired: self.retired.clone() };
+        self.slots.spawn(task.run(), &Handle::current());
     }
 
     /// Stops an actor. Returns at once; it is gone from [`Actors::statuses`] at once too, and finishes its calls.
     pub fn stop(&mut self, name: &Name) {
-        if let Some(slot) = self.slots.remove(name) {
-            slot.wanted.send_replace(None);
-        }
+        self.slots.stop(name);
     }
 
     /// What is wanted of each actor.
     pub fn wanted(&self) -> impl Iterator<Item = (&Name, Option<ActorSpec>)> {
-        self.slots.iter().map(|(name, slot)| (name, slot.wanted.borrow().clone()))
+        self.slots.wanted()
     }
 
     /// How each actor is.
     pub fn statuses(&self) -> impl Iterator<Item = (&Name, ActorStatus)> {
-        self.slots.iter().map(|(name, slot)| (name, slot.status.borrow().clone()))
+        self.slots.statuses()
     }
 
     /// Forgets the tasks that have ended.
     pub fn reap(&mut self) {
-        while let Some(ended) = self.tasks.try_join_next() {
-            if let Err(error) = ended {
-                tracing::error!("an actor's task ended unexpectedly: {error}");
-            }
-        }
+        self.slots.reap();
     }
 
     /// Stops every actor and waits until all their calls have ended, or the deadline.
     pub async fn drain(&mut self, deadline: Deadline) {
         let running: Vec<_> = self.statuses().filter_map(|(_, status)| status.running).collect();
         futures::future::join_all(running.iter().map(|running| running.actor.drain(deadline))).await;
-        for name in self.slots.keys().cloned().collect::<Vec<_>>() {
-            self.stop(&name);
-        }
         self.retired.close();
-        let joined = async {
-            while self.tasks.join_next().await.is_some() {}
-            self.retired.wait().await;
-        };
-        if timeout(deadline.remaining(), joined).await.is_err() {
-            tracing::warn!("some actors were still busy at the deadline");
-            self.tasks.abort_all();
-        }
+        self.slots.stop_all(deadline.remaining(), self.retired.wait()).await;
     }
 }
 
 /// Owns one actor.
 struct Task {
-    name: Name,
+    seat: Seat<ActorSpec, ActorStatus>,
     starter: Arc<Starter>,
-    wants: watch::Receiver<Option<ActorSpec>>,
-    publish: watch::Sender<ActorStatus>,
     running: Option<Running>,
     retired: TaskTracker,
 }
 
 impl Task {
-    async fn run(mut self) -> Name {
+    async fn run(mut self) {
         let mut failures = 0_u32;
         loop {
-            let Some(spec) = self.wants.borrow_and_update().clone() else { break };
+            let Some(spec) = self.seat.wants.borrow_and_update().clone() else { break };
             if self.running.as_ref().is_some_and(|running| running.run == spec.run) {
                 failures = 0;
                 self.say(&spec, None);
@@ -238,11 +196,11 @@ impl Task {
             match self.start(&spec).await {
                 None => failures = 0,
                 Some(Ok(running)) => {
-                    tracing::info!(actor = %self.name, digest = %running.run.digest, "the actor is started");
+                    tracing::info!(actor = %self.seat.name, digest = %running.run.digest, "the actor is started");
                     self.replace(Some(running));
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(actor = %self.name, app = %spec.app, revision = spec.revision, "the actor does not start: {error}");
+                    tracing::warn!(actor = %self.seat.name, app = %spec.app, revision = spec.revision, "the actor does not start: {error}");
                     self.say(&spec, Some(error.to_string()));
                     self.pause(&spec, failures).await;
                     failures = failures.saturating_add(1);
@@ -250,7 +208,6 @@ impl Task {
             }
         }
         self.replace(None);
-        self.name
     }
 
     /// Waits while all is well: until something else is wanted, or what runs is revoked.
@@ -259,7 +216,7 @@ impl Task {
         known.mark_changed();
         loop {
             tokio::select! {
-                changed = self.wants.changed() => {
+                changed = self.seat.wants.changed() => {
                     if changed.is_err() {
                         // Whoever wanted something is gone: the host ends without saying so.
                         std::future::pending::<()>().await;
@@ -269,7 +226,7 @@ impl Task {
                 Ok(()) = known.changed() => {
                     let trust = known.borrow_and_update().trust.clone();
                     if self.is_revoked(&trust) {
-                        tracing::warn!(actor = %self.name, "the actor is revoked and stops");
+                        tracing::warn!(actor = %self.seat.name, "the actor is revoked and stops");
                         self.replace(None);
                         return;
                     }
@@ -286,15 +243,15 @@ impl Task {
     /// Starts what is wanted; `None` where something else is wanted before that is done.
     async fn start(&mut self, spec: &ActorSpec) -> Option<Result<Running, StartError>> {
         let starter = self.starter.clone();
-        let starting = timeout(START, starter.start(&self.name, &spec.run));
+        let starting = timeout(START, starter.start(&self.seat.name, &spec.run));
         tokio::pin!(starting);
         loop {
             tokio::select! {
                 started = &mut starting => return Some(started.unwrap_or(Err(StartError::Slow))),
-                Ok(()) = self.wants.changed() => {
-                    let wanted = self.wants.borrow_and_update().clone();
+                Ok(()) = self.seat.wants.changed() => {
+                    let wanted = self.seat.wants.borrow_and_update().clone();
                     if wanted.is_none_or(|wanted| wanted.run != spec.run) {
-                        self.wants.mark_changed();
+                        self.seat.wants.mark_changed();
                         return None;
                     }
                 }
@@ -313,9 +270,9 @@ impl Task {
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return,
-                Ok(()) = self.wants.changed() => {
-                    let wanted = self.wants.borrow_and_update().clone();
-                    self.wants.mark_changed();
+                Ok(()) = self.seat.wants.changed() => {
+                    let wanted = self.seat.wants.borrow_and_update().clone();
+                    self.seat.wants.mark_changed();
                     if wanted.as_ref() != Some(spec) {
                         return;
                     }
@@ -339,8 +296,8 @@ impl Task {
     }
 
     fn say(&self, spec: &ActorSpec, failure: Option<String>) {
-        self.publish.send_replace(ActorStatus { spec: spec.clone(), running: self.running.clone(), failure });
-        self.starter.changed.notify_one();
+        let status = ActorStatus { spec: spec.clone(), running: self.running.clone(), failure };
+        self.seat.say(status, |_, _| true);
     }
 }
 

@@ -22,6 +22,7 @@
 //! | [`router`] | where each call goes |
 //! | [`converge`] | what runs here |
 //! | [`actors`], [`providers`] | each thing that runs, and its life |
+//! | `slots` | the task that owns each of them, what it is told and what it says |
 //! | [`lattice`] | its part in the lattice |
 //! | `mirror` | the stored state, verified and typed |
 //! | `lead` | the leader: state and leases into a plan |
@@ -49,6 +50,7 @@ mod observe;
 pub mod providers;
 pub mod readiness;
 pub mod router;
+mod slots;
 pub mod snapshot;
 pub mod telemetry;
 #[cfg(test)]

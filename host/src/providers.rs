@@ -16,13 +16,9 @@ use mesh_lattice::{
     stored::{FailedLink, ProviderState},
 };
 use mesh_provider::{Context, End, Factory, LinkId, NatsDefault, Provider, ProviderLink, StartError};
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, watch},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{runtime::Handle, sync::Notify, time::timeout};
 
+use crate::slots::{Seat, Slots};
 use supervisor::{Action, Event, Supervisor};
 
 /// One start takes at most this long.
@@ -133,29 +129,19 @@ pub struct Starter {
 /// The providers of this host.
 pub struct Providers {
     starter: Arc<Starter>,
-    slots: BTreeMap<Name, Slot>,
-    tasks: JoinSet<Name>,
-}
-
-struct Slot {
-    wanted: watch::Sender<Option<ProviderSpec>>,
-    status: watch::Receiver<ProviderStatus>,
+    slots: Slots<ProviderSpec, ProviderStatus>,
 }
 
 impl Providers {
     /// None yet.
     #[must_use]
     pub fn new(starter: Arc<Starter>) -> Self {
-        Self { starter, slots: BTreeMap::new(), tasks: JoinSet::new() }
+        Self { starter, slots: Slots::new("the providers") }
     }
 
     /// Starts a provider, or changes the one of that name. Returns at once.
     pub fn put(&mut self, name: &Name, spec: ProviderSpec) {
-        if let Some(slot) = self.slots.get(name) {
-            slot.wanted.send_replace(Some(spec));
-            return;
-        }
-        let beginning = ProviderStatus {
+        let beginning = |spec: &ProviderSpec| ProviderStatus {
             spec: spec.clone(),
             state: ProviderState::Starting,
             reason: String::new(),
@@ -163,47 +149,37 @@ impl Providers {
             provider: None,
             failed_links: Vec::new(),
         };
-        let (wanted, wants) = watch::channel(Some(spec));
-        let (publish, status) = watch::channel(beginning);
+        let Some(seat) = self.slots.put(name, spec, beginning, &self.starter.changed) else { return };
         let task = Task {
-            name: name.clone(),
+            seat,
             starter: self.starter.clone(),
-            wants,
-            publish,
             supervisor: Supervisor::default(),
             running: None,
             told: BTreeMap::new(),
             failed_links: Vec::new(),
             offered: Instant::now(),
         };
-        self.tasks.spawn_on(task.run(), &self.starter.work);
-        self.slots.insert(name.clone(), Slot { wanted, status });
+        self.slots.spawn(task.run(), &self.starter.work);
     }
 
     /// Stops a provider. Returns at once; it finishes what it has.
     pub fn stop(&mut self, name: &Name) {
-        if let Some(slot) = self.slots.remove(name) {
-            slot.wanted.send_replace(None);
-        }
+        self.slots.stop(name);
     }
 
     /// What is wanted of each provider.
     pub fn wanted(&self) -> impl Iterator<Item = (&Name, Option<ProviderSpec>)> {
-        self.slots.iter().map(|(name, slot)| (name, slot.wanted.borrow().clone()))
+        self.slots.wanted()
     }
 
     /// How each provider is.
     pub fn statuses(&self) -> impl Iterator<Item = (&Name, ProviderStatus)> {
-        self.slots.iter().map(|(name, slot)| (name, slot.status.borrow().clone()))
+        self.slots.statuses()
     }
 
     /// Forgets the tasks that have ended.
     pub fn reap(&mut self) {
-        while let Some(ended) = self.tasks.try_join_next() {
-            if let Err(error) = ended {
-                tracing::error!("a provider's task ended unexpectedly: {error}");
-            }
-        }
+        self.slots.reap();
     }
 
     /// Lets the providers that bring calls in finish what they have, and take nothing new.
@@ -220,14 +196,7 @@ impl Providers {
 
     /// Stops every provider and waits for it, to the deadline.
     pub async fn stop_all(&mut self, deadline: Deadline) {
-        for name in self.slots.keys().cloned().collect::<Vec<_>>() {
-            self.stop(&name);
-        }
-        let joined = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(deadline.remaining(), joined).await.is_err() {
-            tracing::warn!("some providers had not stopped at the deadline");
-            self.tasks.abort_all();
-        }
+        self.slots.stop_all(deadline.remaining(), async {}).await;
     }
 }
 
@@ -241,10 +210,8 @@ fn failed_link(provider: &Name, link: &ProviderLink, reason: String) -> FailedLi
 
 /// Owns one provider.
 struct Task {
-    name: Name,
+    seat: Seat<ProviderSpec, ProviderStatus>,
     starter: Arc<Starter>,
-    wants: watch::Receiver<Option<ProviderSpec>>,
-    publish: watch::Sender<ProviderStatus>,
     supervisor: Supervisor,
     running: Option<(Arc<dyn Provider>, ProviderRun)>,
     /// The links that it has taken.
@@ -255,10 +222,10 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self) -> Name {
+    async fn run(mut self) {
         let mut action = Action::Start;
         loop {
-            let Some(spec) = self.wants.borrow_and_update().clone() else { break };
+            let Some(spec) = self.seat.wants.borrow_and_update().clone() else { break };
             self.say(&spec);
             let event = match action {
                 Action::Start => self.start(&spec).await,
@@ -271,11 +238,10 @@ impl Task {
             action = self.supervisor.step(event, Instant::now(), crate::chance());
             let (state, reason) = self.supervisor.state();
             if state != before {
-                tracing::info!(provider = %self.name, ?state, reason, "the provider changed its state");
+                tracing::info!(provider = %self.seat.name, ?state, reason, "the provider changed its state");
             }
         }
         self.let_go().await;
-        self.name
     }
 
     /// Starts it and tells it its links; `None` where it is not wanted any more.
@@ -285,9 +251,9 @@ impl Task {
             return Some(Event::Misconfigured(format!("this host has no provider {}", spec.run.kind)));
         };
         let context = Context {
-            name: self.name.clone(),
+            name: self.seat.name.clone(),
             config: spec.run.config.clone(),
-            data_dir: self.starter.data_dir.join(self.name.as_str()),
+            data_dir: self.starter.data_dir.join(self.seat.name.as_str()),
             runtime_dir: self.starter.runtime_dir.clone(),
             calls: self.starter.calls.clone(),
             default_nats: self.starter.default_nats.clone(),
@@ -307,11 +273,11 @@ impl Task {
 
     /// Watches over what runs until something happens.
     async fn watch(&mut self, spec: &ProviderSpec) -> Option<Event> {
-        let wanted = timeout(CHECK, self.wants.changed()).await;
+        let wanted = timeout(CHECK, self.seat.wants.changed()).await;
         match wanted {
             Ok(Err(_)) => std::future::pending().await,
             Ok(Ok(())) => {
-                let spec = self.wants.borrow_and_update().clone()?;
+                let spec = self.seat.wants.borrow_and_update().clone()?;
                 if self.running.as_ref().is_some_and(|(_, run)| *run != spec.run) {
                     return Some(Event::Changed);
                 }
@@ -337,11 +303,11 @@ impl Task {
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return Some(Event::Due),
-                changed = self.wants.changed() => {
+                changed = self.seat.wants.changed() => {
                     if changed.is_err() {
                         return std::future::pending().await;
                     }
-                    let wanted = self.wants.borrow_and_update().clone()?;
+                    let wanted = self.seat.wants.borrow_and_update().clone()?;
                     if wanted.run != spec.run {
                         return Some(Event::Changed);
                     }
@@ -374,9 +340,9 @@ impl Task {
                     self.told.insert(id.clone(), link.clone());
                 }
                 Some(reason) => {
-                    tracing::warn!(provider = %self.name, peer = %link.peer, link = %link.name, "a link is refused: {reason}");
+                    tracing::warn!(provider = %self.seat.name, peer = %link.peer, link = %link.name, "a link is refused: {reason}");
                     self.told.remove(id);
-                    self.failed_links.push(failed_link(&self.name, link, reason));
+                    self.failed_links.push(failed_link(&self.seat.name, link, reason));
                 }
             }
         }
@@ -392,7 +358,7 @@ impl Task {
         if let Some((provider, _)) = self.running.take()
             && timeout(LET_GO, provider.drain(Deadline::after(LET_GO))).await.is_err()
         {
-            tracing::warn!(provider = %self.name, "the provider did not stop in time");
+            tracing::warn!(provider = %self.seat.name, "the provider did not stop in time");
         }
     }
 
@@ -407,11 +373,7 @@ impl Task {
             provider: self.running.as_ref().filter(|_| serves).map(|(provider, _)| provider.clone()),
             failed_links: self.failed_links.clone(),
         };
-        let changed = differs(&self.publish.borrow(), &status);
-        if changed {
-            self.publish.send_replace(status);
-            self.starter.changed.notify_one();
-        }
+        self.seat.say(status, differs);
     }
 }
 
