@@ -18,7 +18,6 @@ use mesh_lattice::{
     application::{DEFAULT_CONCURRENCY, Limits, Values},
     wit::http::HANDLE,
 };
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -27,7 +26,7 @@ use wasmtime::component::{Component, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::{
-    admission::Admission,
+    admission::{Admission, Slot},
     compile::CompileError,
     engine::Engine,
     http::{self, Incoming},
@@ -48,7 +47,7 @@ pub struct ActorConfig {
     pub limits: Limits,
     /// Instances that live at once.
     pub concurrency: u32,
-    /// Calls that wait for one; beyond that `busy`.
+    /// Calls that wait for one, fair between callers; beyond that `busy`.
     pub queue: u32,
 }
 
@@ -141,7 +140,7 @@ pub(crate) struct Shared {
 
 /// A call's right to an instance. It ends with the instance, which may be after the head of the reply.
 pub(crate) struct Ticket {
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
     _tracked: TaskTrackerToken,
 }
 
@@ -250,7 +249,7 @@ impl Actor {
             return Err(CallError::new(Code::DeadlineExceeded, "the deadline had passed before the call came"));
         }
         let tracked = self.shared.tasks.token();
-        let slot = self.shared.admission.enter(deadline).await?;
+        let slot = self.shared.admission.enter(&invocation.caller, deadline).await?;
         let (parts, wire) = Incoming::head(invocation.params)?;
         let request = Incoming { parts, body: invocation.body, deadline, trace: invocation.trace, wire };
         http::serve(&self.shared, request, Ticket { _slot: slot, _tracked: tracked }).await

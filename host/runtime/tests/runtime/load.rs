@@ -4,8 +4,9 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use http_body_util::BodyExt as _;
-use mesh_lattice::{Code, Serve, application::Limits};
+use mesh_lattice::{Caller, Code, Serve, application::Limits};
 use mesh_runtime::{Actor, ActorConfig, Engine};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     guests::{alone, config, engine, eventually, get, guest, text},
@@ -75,6 +76,48 @@ async fn all_instances_together_keep_to_the_memory_of_the_host() {
     assert!(results.iter().any(Result::is_ok));
     assert!(results.iter().any(|result| result.as_ref().is_err_and(|error| error.code == Code::MemoryLimit)));
     assert_eq!(engine.memory_in_use(), 0);
+}
+
+/// One caller with a hundred calls at a time, and one with a single one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_noisy_caller_does_not_starve_a_quiet_one() {
+    let actor = narrow(&engine(true), "sleepy", 2).await;
+    let named = |name: &str| {
+        let mut invocation = get("/20");
+        invocation.caller = Caller::Named(name.parse().unwrap());
+        invocation
+    };
+    let quiet_is_done = CancellationToken::new();
+    let mut noisy = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (actor, done) = (Arc::clone(&actor), quiet_is_done.clone());
+        noisy.spawn(async move {
+            let (mut served, mut busy) = (0, 0);
+            while !done.is_cancelled() {
+                match actor.serve(named("noisy")).await {
+                    Ok(_) => served += 1,
+                    Err(error) => {
+                        assert_eq!(error.code, Code::Busy, "{error}");
+                        busy += 1;
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+            (served, busy)
+        });
+    }
+    eventually("the queue is full", || actor.stats().queued == 4).await;
+    let mut slowest = Duration::ZERO;
+    for call in 0..50 {
+        let start = std::time::Instant::now();
+        let reply = actor.serve(named("quiet")).await;
+        slowest = slowest.max(start.elapsed());
+        assert!(reply.is_ok(), "call {call} of 50: {reply:?}");
+    }
+    quiet_is_done.cancel();
+    let (served, busy) = noisy.join_all().await.into_iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    println!("quiet: 50 of 50, the slowest after {slowest:?}; noisy: {served} served, {busy} refused");
+    assert!(served > 0 && busy > 0, "{served} {busy}: there was no load");
 }
 
 /// Twice as many hostile calls at a time as there are processors, and a healthy actor beside them.
