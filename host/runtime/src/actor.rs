@@ -106,6 +106,8 @@ pub struct ActorStats {
     pub calls: u64,
     /// Those of them that have no answer.
     pub errors: u64,
+    /// Lines that its guests printed and that are in no log: there were too many.
+    pub dropped_lines: u64,
 }
 
 /// An actor that serves.
@@ -221,6 +223,7 @@ impl Actor {
             queued: self.shared.admission.waiting(),
             calls: self.shared.calls_taken.load(Ordering::Relaxed),
             errors: self.shared.errors.load(Ordering::Relaxed),
+            dropped_lines: self.shared.output.dropped(),
         }
     }
 

@@ -4,7 +4,10 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Instant,
 };
@@ -19,10 +22,12 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
-/// A longer line is cut.
+/// A longer line is cut, as it is printed: with what is escaped in it written out.
 const MAX_LINE: usize = 16 << 10;
 /// Bytes per second that one actor may print; a second's worth of them at once.
 const RATE: f64 = 262_144.0;
+/// What stands around a line in the host's log: its time, its level, the actor's name.
+const AROUND: usize = 224;
 
 /// Where a line comes from.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +41,7 @@ pub(crate) enum Source {
 pub(crate) struct Output {
     actor: Name,
     allowance: Mutex<Allowance>,
+    dropped: AtomicU64,
 }
 
 struct Allowance {
@@ -50,8 +56,7 @@ impl Allowance {
         let earned = now.saturating_duration_since(self.at).as_secs_f64() * RATE;
         self.tokens = (self.tokens + earned).min(RATE);
         self.at = now;
-        // Lines are at most 16 KiB, so the conversion is exact; an empty line still costs something.
-        let cost = f64::from(u32::try_from(length).unwrap_or(u32::MAX)) + 32.0;
+        let cost = f64::from(u32::try_from(length).unwrap_or(u32::MAX));
         if cost > self.tokens {
             self.dropped += 1;
             return None;
@@ -63,19 +68,27 @@ impl Allowance {
 
 impl Output {
     pub(crate) fn new(actor: Name) -> Self {
-        Self { actor, allowance: Mutex::new(Allowance { tokens: RATE, at: Instant::now(), dropped: 0 }) }
+        let allowance = Allowance { tokens: RATE, at: Instant::now(), dropped: 0 };
+        Self { actor, allowance: Mutex::new(allowance), dropped: AtomicU64::new(0) }
+    }
+
+    /// Lines that were not printed.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Prints one line, unless this actor has printed too much lately.
     pub(crate) fn line(&self, source: Source, context: &str, text: &[u8]) {
-        let text = text.get(..MAX_LINE).unwrap_or(text);
-        let context = context.get(..context.floor_char_boundary(256)).unwrap_or("");
-        let Some(dropped) = self.allowance.lock().take(text.len() + context.len(), Instant::now()) else { return };
+        let (text, context) = (printable(text, MAX_LINE), printable(context.as_bytes(), 256));
+        let length = in_a_log(&text) + in_a_log(&context) + AROUND;
+        let Some(dropped) = self.allowance.lock().take(length, Instant::now()) else {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         let actor = self.actor.as_str();
         if dropped > 0 {
             tracing::warn!(target: "guest", actor, dropped, "lines were dropped: the actor prints too much");
         }
-        let (text, context) = (printable(text), printable(context.as_bytes()));
         match source {
             Source::Stdout => tracing::info!(target: "guest", actor, stream = "stdout", "{text}"),
             Source::Stderr => tracing::info!(target: "guest", actor, stream = "stderr", "{text}"),
@@ -88,18 +101,28 @@ impl Output {
     }
 }
 
-/// The text with what a terminal would obey written out.
-fn printable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
+/// The text with what a terminal would obey written out, cut where it gets longer than `limit`.
+fn printable(bytes: &[u8], limit: usize) -> String {
+    let text = String::from_utf8_lossy(bytes.get(..limit).unwrap_or(bytes));
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
+        let before = out.len();
         match c {
             '\t' => out.push(c),
             c if c.is_control() => out.extend(c.escape_default()),
             c => out.push(c),
         }
+        if out.len() > limit {
+            out.truncate(before);
+            break;
+        }
     }
     out
+}
+
+/// How long a text is as a JSON string, where these are escaped once more.
+fn in_a_log(text: &str) -> usize {
+    text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\t')).count()
 }
 
 /// Standard output or error of one instance.
@@ -210,13 +233,16 @@ mod tests {
         while allowance.take(MAX_LINE, start).is_some() {
             printed += 1;
         }
-        assert_eq!(printed, 15);
+        assert_eq!(printed, 16);
         assert_eq!(allowance.take(MAX_LINE, start), None);
         assert_eq!(allowance.take(MAX_LINE, start + Duration::from_secs(1)), Some(2));
     }
 
     #[test]
     fn a_terminal_obeys_nothing_that_a_guest_prints() {
-        assert_eq!(printable(b"a\tb\x1b[31m\r\x07\xff"), "a\tb\\u{1b}[31m\\r\\u{7}\u{fffd}");
+        assert_eq!(printable(b"a\tb\x1b[31m\r\x07\xff", 100), "a\tb\\u{1b}[31m\\r\\u{7}\u{fffd}");
+        assert_eq!(printable(b"ab\x1bcd", 5), "ab", "cut before what does not fit whole");
+        assert_eq!(printable(&[0; MAX_LINE], MAX_LINE).len(), MAX_LINE - MAX_LINE % 5);
+        assert_eq!(in_a_log("a\"b\\"), 6);
     }
 }

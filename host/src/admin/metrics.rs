@@ -145,6 +145,10 @@ impl Metrics {
         for (labels, stats) in &running {
             text.value("mesh_actor_errors_total", labels, stats.errors);
         }
+        text.metric("mesh_actor_lines_dropped_total", "counter", "Lines that it printed and that are in no log.");
+        for (labels, stats) in &running {
+            text.value("mesh_actor_lines_dropped_total", labels, stats.dropped_lines);
+        }
     }
 
     fn providers(&self, text: &mut Text) {

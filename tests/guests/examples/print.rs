@@ -1,8 +1,24 @@
-//! Prints, and tries what a guest without links must not reach: the environment, files, the network.
+//! Prints, without end where the path says so, and tries what a guest without links must not reach: the environment, files, the network.
 
-use mesh_guests::{IncomingRequest, ResponseOutparam, answer};
+use mesh_guests::{IncomingRequest, ResponseOutparam, answer, path};
 
-fn handle(_: IncomingRequest, out: ResponseOutparam) {
+/// What breaks logs: colours, more lines, an object of its own, a very long line.
+fn flood() -> ! {
+    let long = "x".repeat(10 << 20);
+    loop {
+        println!("\x1b[31mred\r\n{{\"level\":\"ERROR\",\"fake\":true}}\n\"quoted\" \\ \u{7}");
+        eprintln!("{}", "\x1b".repeat(4000));
+        println!("{long}");
+        for _ in 0..1000 {
+            println!();
+        }
+    }
+}
+
+fn handle(request: IncomingRequest, out: ResponseOutparam) {
+    if path(&request) == "/flood" {
+        flood();
+    }
     println!("a line \x1b[31mthat is red");
     eprint!("an unfinished one");
     let reached = [
