@@ -66,6 +66,8 @@ pub struct ActorRun {
     pub limits: Limits,
     /// Live instances.
     pub concurrency: u32,
+    /// Calls that one instance serves.
+    pub reuse: u32,
 }
 
 /// An actor that runs.
@@ -312,7 +314,8 @@ impl Starter {
             .await
             .map_err(|_| StartError::Stopping)?
             .map_err(StartError::Refused)?;
-        let config = ActorConfig { config: run.config.clone(), limits: run.limits, ..ActorConfig::new(name.clone()) };
+        let (config, limits, reuse) = (run.config.clone(), run.limits, run.reuse);
+        let config = ActorConfig { config, limits, reuse, ..ActorConfig::new(name.clone()) };
         let config = config.with_concurrency(NonZeroU32::new(run.concurrency).unwrap_or(NonZeroU32::MIN));
         let actor = self.engine.actor(&verified, config, self.calls.clone()).await?;
         Ok(Running { actor, run: run.clone(), claims: verified.claims().clone() })

@@ -84,6 +84,7 @@ fn actor_of(name: Name, digest: Digest) -> Actor {
         artifact: Artifact { digest, reference: "smuggled".to_owned() },
         replicas: Replicas::Count(1),
         concurrency: 4,
+        instances: mesh_lattice::application::Instances::default(),
         limits: Limits::default(),
         placement: Vec::new(),
         config: Vec::new(),

@@ -31,6 +31,7 @@ use crate::{
     engine::Engine,
     http::{self, Incoming},
     imports::keyvalue,
+    instance::Idle,
     output::Output,
     state::State,
     surface::Surface,
@@ -49,13 +50,16 @@ pub struct ActorConfig {
     pub concurrency: u32,
     /// Calls that wait for one, fair between callers; beyond that `busy`.
     pub queue: u32,
+    /// Calls that one instance serves, one after the other.
+    pub reuse: u32,
 }
 
 impl ActorConfig {
     /// The defaults under this name.
     #[must_use]
     pub fn new(name: Name) -> Self {
-        let config = Self { name, config: Values::new(), limits: Limits::default(), concurrency: 0, queue: 0 };
+        let config =
+            Self { name, config: Values::new(), limits: Limits::default(), concurrency: 0, queue: 0, reuse: 1 };
         config.with_concurrency(NonZeroU32::new(DEFAULT_CONCURRENCY).unwrap_or(NonZeroU32::MIN))
     }
 
@@ -98,8 +102,10 @@ impl From<mesh_lattice::name::BadName> for ActorError {
 /// What an actor did so far and does now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActorStats {
-    /// Instances that live now.
+    /// Instances that serve a call now.
     pub instances: u32,
+    /// Instances that wait for their next call.
+    pub idle: u32,
     /// Calls that wait for one.
     pub queued: u32,
     /// Calls that it took or refused.
@@ -135,6 +141,7 @@ pub(crate) struct Shared {
     /// What is left of guests whose head is out.
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
+    pub(crate) idle: Idle,
     admission: Admission,
     calls_taken: AtomicU64,
     errors: AtomicU64,
@@ -173,6 +180,7 @@ impl Shared {
             engine: engine.clone(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            idle: Idle::new(config.reuse),
             admission: Admission::new(config.concurrency, config.queue),
             calls_taken: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -220,6 +228,7 @@ impl Actor {
     pub fn stats(&self) -> ActorStats {
         ActorStats {
             instances: self.shared.admission.running(),
+            idle: u32::try_from(self.shared.idle.len()).unwrap_or(u32::MAX),
             queued: self.shared.admission.waiting(),
             calls: self.shared.calls_taken.load(Ordering::Relaxed),
             errors: self.shared.errors.load(Ordering::Relaxed),
@@ -231,6 +240,7 @@ impl Actor {
     /// whether nothing was left.
     pub async fn drain(&self, deadline: Deadline) -> bool {
         self.shared.admission.close();
+        self.shared.idle.close();
         self.shared.tasks.close();
         let in_time = tokio::time::timeout(deadline.remaining(), self.shared.tasks.wait()).await.is_ok();
         self.shared.stopping.cancel();
@@ -273,8 +283,9 @@ impl Serve for Actor {
 }
 
 impl Drop for Actor {
-    /// What is still streaming belongs to nobody any more.
+    /// What is still streaming belongs to nobody any more; what is idle would keep itself alive.
     fn drop(&mut self) {
+        self.shared.idle.close();
         self.shared.stopping.cancel();
     }
 }

@@ -88,6 +88,8 @@ struct Inner {
     linker: Linker<State>,
     compiler: Compiler,
     budget: Arc<Budget>,
+    /// Instances that there is room for, where they live in a pool.
+    slots: Option<u32>,
     /// Guests that spin run here only: one core less than there are, so that the others keep one.
     lane: Arc<Semaphore>,
     _ticker: Ticker,
@@ -100,7 +102,7 @@ impl Engine {
     ///
     /// Where wasmtime, the machine or the cache directory does not allow it.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let wasmtime = build(&config)?;
+        let (wasmtime, slots) = build(&config)?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(EngineError::Thread)?;
         let linker = linker::with_host_functions(&wasmtime)?;
         let compiler = Compiler::new(wasmtime.clone(), &config)?;
@@ -108,6 +110,7 @@ impl Engine {
             linker,
             compiler,
             budget: Arc::new(Budget::new(config.memory_bytes)),
+            slots,
             lane: Arc::new(Semaphore::new(machine::cores().get().saturating_sub(1).max(1))),
             _ticker: ticker,
             wasmtime,
@@ -145,6 +148,12 @@ impl Engine {
         &self.0.lane
     }
 
+    /// Whether instances may wait for another call: not where memory or slots are half used.
+    pub(crate) fn has_room_for_idle(&self) -> bool {
+        let live = self.0.wasmtime.pooling_allocator_metrics().map_or(0, |metrics| metrics.component_instances());
+        self.0.slots.is_none_or(|slots| live <= u64::from(slots / 2)) && self.0.budget.is_roomy()
+    }
+
     /// Bytes of linear memory that live instances hold.
     #[must_use]
     pub fn memory_in_use(&self) -> u64 {
@@ -164,10 +173,11 @@ impl From<CompileError> for ActorError {
     }
 }
 
-/// The pool reserves address space, which small machines limit: fewer slots are tried before none.
-fn build(config: &EngineConfig) -> Result<wasmtime::Engine, EngineError> {
+/// The pool reserves address space, which small machines limit: fewer slots are tried before none. Says how many
+/// there are.
+fn build(config: &EngineConfig) -> Result<(wasmtime::Engine, Option<u32>), EngineError> {
     if !config.pooling {
-        return Ok(wasmtime::Engine::new(&wasmtime_config(None))?);
+        return Ok((wasmtime::Engine::new(&wasmtime_config(None))?, None));
     }
     let mut instances = config.instances.max(1);
     loop {
@@ -176,7 +186,7 @@ fn build(config: &EngineConfig) -> Result<wasmtime::Engine, EngineError> {
                 tracing::warn!(instances, "the instance pool does not fit, trying a smaller one: {error:#}");
                 instances /= 4;
             }
-            result => return Ok(result?),
+            result => return Ok((result?, Some(instances))),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `wasi:http/incoming-handler` of an actor: the hot path.
 //!
 //! ```text
-//! guest is polled in the task of whoever calls ─┬─ done first ──► head and body are there: answered, instance gone
+//! guest is polled in the task of whoever calls ─┬─ done first ──► head and body are there: answered, instance gone or idle
 //!                                               └─ head first ──► the rest of the guest moves to a task of its own,
 //!                                                                 the body streams; idle or dropped: cancelled
 //! ```
@@ -19,29 +19,23 @@ use mesh_lattice::{
     wit::{self, Outcome, http::ResponseHead},
 };
 use tokio::sync::oneshot;
-use wasmtime_wasi_http::{
-    WasiHttpView as _,
-    p2::{
-        bindings::http::types::{ErrorCode, Scheme},
-        body::HyperOutgoingBody,
-    },
-};
+use wasmtime_wasi_http::p2::{bindings::http::types::ErrorCode, body::HyperOutgoingBody};
 
 use crate::{
     actor::{Shared, Ticket},
     failure,
-    limits::Usage,
+    instance::Instance,
     meter::{Meter, Metered},
     outbound::Outbound,
-    state::State,
 };
-use body::{RequestBody, ResponseBody};
+pub(crate) use body::RequestBody;
+use body::ResponseBody;
 
 /// A call whose bodies do not move for this long is over.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// What the guest answers with.
-type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
+pub(crate) type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
 
 /// One request on its way to a guest.
 pub(crate) struct Incoming {
@@ -66,7 +60,7 @@ impl Incoming {
     }
 }
 
-/// Serves one request with a fresh instance. The ticket is held for as long as the instance lives.
+/// Serves one request with an instance of its own. The ticket is held for as long as the instance lives.
 pub(crate) async fn serve(shared: &Arc<Shared>, request: Incoming, ticket: Ticket) -> Result<Reply, CallError> {
     let meter = Arc::new(Meter::new(shared.limits.cpu(), Arc::clone(shared.engine.lane())));
     let (deadline, wire) = (request.deadline, request.wire);
@@ -101,7 +95,7 @@ fn no_answer(message: &str) -> CallError {
     CallError::new(Code::NoAnswer, message)
 }
 
-/// The guest, from nothing to its end.
+/// The guest, to the end of one call.
 async fn run(
     outbound: Outbound,
     (parts, body): (http::request::Parts, Option<Body>),
@@ -110,22 +104,19 @@ async fn run(
     let shared = Arc::clone(&outbound.shared);
     let meter = Arc::clone(&outbound.meter);
     let pre = shared.http.as_ref().ok_or_else(|| no_answer("the actor does not serve HTTP"))?;
-    let usage = Usage::new(Arc::clone(shared.engine.budget()), shared.limits.memory_bytes);
-    let mut store = State::new(outbound, usage).into_store(pre.engine());
-    let result = async {
-        let request = http::Request::from_parts(with_host(parts), RequestBody::new(body, &meter));
-        let mut view = store.data_mut().http();
-        let request = view.new_incoming_request(Scheme::Http, request)?;
-        let answer = view.new_response_outparam(answer)?;
-        let proxy = pre.instantiate_async(&mut store).await?;
-        proxy.wasi_http_incoming_handler().call_handle(&mut store, request, answer).await
-    };
-    let result = result.await;
-    result.map_err(|error| {
-        let error = failure::of(&error, store.data().usage.refused);
-        meter.fail(error.clone());
-        error
-    })
+    let request = http::Request::from_parts(with_host(parts), RequestBody::new(body, &meter));
+    let mut instance = Instance::for_call(pre, outbound);
+    match instance.handle(pre, request, answer).await {
+        Ok(()) => {
+            instance.end(&shared);
+            Ok(())
+        }
+        Err(error) => {
+            let error = failure::of(&error, instance.was_refused());
+            meter.fail(error.clone());
+            Err(error)
+        }
+    }
 }
 
 /// A guest may ask for the authority, so there is one, even where an old client sent none.

@@ -5,10 +5,10 @@
 //! with.
 //!
 //! ```text
-//! Verified<Component> ─► Engine::actor ─► Actor ── serve ─► admission ─► fresh instance ─► reply
-//!                          │ compile, cache   │                             │ guest import
-//!                          ▼                  ▼                             ▼
-//!                        linker             limits                     adapter ─► calls.serve
+//! Verified<Component> ─► Engine::actor ─► Actor ── serve ─► admission ─► instance ─► reply
+//!                          │ compile, cache   │                          │ guest import
+//!                          ▼                  ▼                          ▼
+//!                        linker             limits                  adapter ─► calls.serve
 //! ```
 //!
 //! | module | owns |
@@ -18,7 +18,8 @@
 //! | `surface` | which imports the host serves itself, which need a link, which never can be served |
 //! | `linker` | every host function, and the trap in place of what has no adapter |
 //! | [`actor`] | admission, accounting and drain of one actor |
-//! | `admission` | how many instances live, how many calls wait |
+//! | `admission` | how many instances live, who waits for one, in which order |
+//! | `instance` | one instance from its making to its end, and those that are kept for another call |
 //! | `state` | what belongs to one instance |
 //! | `meter` | the processor time of one call, its epochs, the lane of those that spin |
 //! | `limits` | the memory of one instance and of all |
@@ -51,6 +52,7 @@ pub mod engine;
 mod failure;
 mod http;
 mod imports;
+mod instance;
 mod limits;
 mod linker;
 mod meter;

@@ -41,6 +41,11 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Whether at least half of it is free.
+    pub(crate) fn is_roomy(&self) -> bool {
+        self.used() <= self.limit / 2
+    }
+
     fn take(&self, bytes: u64) -> bool {
         let taken = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= self.limit;
         if !taken {

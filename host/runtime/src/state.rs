@@ -31,6 +31,17 @@ impl State {
         Self { table, outbound, usage, wasi: None, http }
     }
 
+    /// Everything that belongs to a call, for the next one.
+    pub(crate) fn begin(&mut self, outbound: Outbound) {
+        self.outbound = outbound;
+        self.usage.refused = false;
+    }
+
+    /// What belongs to the call that is over goes; a line that it did not finish is printed with that.
+    pub(crate) fn rest(&mut self) {
+        self.wasi = None;
+    }
+
     /// A store for one instance, with every limit in place.
     pub(crate) fn into_store(self, engine: &wasmtime::Engine) -> Store<Self> {
         let mut store = Store::new(engine, self);

@@ -129,9 +129,13 @@ impl Metrics {
             .filter_map(|(observed, actor)| Some((format!("actor=\"{}\"", observed.name), actor.as_ref()?.stats())))
             .take(MAX_NAMES)
             .collect();
-        text.metric("mesh_actor_instances", "gauge", "Live instances.");
+        text.metric("mesh_actor_instances", "gauge", "Instances that serve a call.");
         for (labels, stats) in &running {
             text.value("mesh_actor_instances", labels, stats.instances.into());
+        }
+        text.metric("mesh_actor_instances_idle", "gauge", "Instances that are kept for another call.");
+        for (labels, stats) in &running {
+            text.value("mesh_actor_instances_idle", labels, stats.idle.into());
         }
         text.metric("mesh_actor_queued", "gauge", "Calls that wait for an instance.");
         for (labels, stats) in &running {

@@ -75,6 +75,7 @@ fn actor_spec(known: &Known, item: &Item, actor: &Actor) -> Result<ActorSpec, St
             config: resolve(known, &actor.config)?,
             limits: actor.limits,
             concurrency: actor.concurrency,
+            reuse: actor.instances.reuse,
         },
     })
 }

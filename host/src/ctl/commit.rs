@@ -322,6 +322,7 @@ fn check_numbers(actor: &mesh_lattice::application::Actor) -> Result<(), Control
     let limits = &actor.limits;
     let wrong = [
         (!(1..=100_000).contains(&actor.concurrency), "concurrency is 1 to 100000"),
+        (!(1..=1_000_000).contains(&actor.instances.reuse), "reuse is 1 to 1000000"),
         (!(65_536..=4 << 30).contains(&limits.memory_bytes), "memory is 64 KiB to 4 GiB"),
         (!(1..=3_600_000).contains(&limits.cpu_ms), "cpu is 1 ms to 1 h"),
         (!(1..=3_600_000).contains(&limits.time_ms), "time is 1 ms to 1 h"),

@@ -65,6 +65,9 @@ pub struct Actor {
     /// Live instances on one host; beyond that a queue of twice as many, then busy.
     #[serde(default = "default_concurrency")]
     pub concurrency: u32,
+    /// How long an instance lives.
+    #[serde(default, skip_serializing_if = "Instances::is_default")]
+    pub instances: Instances,
     /// What one instance may use.
     #[serde(default)]
     pub limits: Limits,
@@ -112,6 +115,31 @@ pub enum Replicas {
 impl Default for Replicas {
     fn default() -> Self {
         Self::Count(1)
+    }
+}
+
+/// How long an instance of an actor lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Instances {
+    /// Calls that one instance serves, one after the other. With 1 each call has an instance of its own and sees
+    /// nothing of any other. With more, a call may see what earlier calls of the same actor, whoever made them, left
+    /// in the memory of its instance; never anything of another actor, revision or configuration. An instance that
+    /// failed, was cancelled or keeps resources of the host is not used again, and one that idles goes after seconds:
+    /// nothing may depend on finding something there.
+    pub reuse: u32,
+}
+
+impl Default for Instances {
+    /// An instance for each call.
+    fn default() -> Self {
+        Self { reuse: 1 }
+    }
+}
+
+impl Instances {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -248,5 +276,18 @@ mod tests {
         assert!(link.grants(&"a".parse().unwrap(), &store, &LinkName::default()));
         assert!(!link.grants(&"b".parse().unwrap(), &store, &LinkName::default()));
         assert!(!link.grants(&"a".parse().unwrap(), &store, &"other".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_instance_serves_one_call_where_nothing_else_is_said() {
+        let actor = |more: &str| {
+            let text = format!(r#"{{ "name": "a", "artifact": {{ "digest": "{}" }}{more} }}"#, Digest::of(b""));
+            serde_json::from_str::<Actor>(&text).unwrap()
+        };
+        assert_eq!(actor("").instances.reuse, 1);
+        assert_eq!(actor(r#", "instances": {}"#).instances.reuse, 1);
+        assert_eq!(actor(r#", "instances": { "reuse": 50 }"#).instances.reuse, 50);
+        let text = serde_json::to_string(&actor("")).unwrap();
+        assert!(!text.contains("instances"), "hosts that do not know the field read what does not use it: {text}");
     }
 }

@@ -19,6 +19,7 @@ impl http::Server for Visits {
             "/links" => links(),
             "/batch" => batches(),
             "/all" => everything(),
+            "/choose" => choose(),
             "/bad-link" => format!("{:?}", lattice::set_link_name("No Such Link", vec![store_interface()])),
             _ => visits(),
         };
@@ -38,6 +39,12 @@ fn visits() -> String {
 
 fn store_interface() -> CallTargetInterface {
     CallTargetInterface::new("wasi", "keyvalue", "store")
+}
+
+/// Chooses another link and calls nothing.
+fn choose() -> String {
+    lattice::set_link_name("cache", vec![store_interface()]).unwrap();
+    "chosen".into()
 }
 
 /// Reads along the default link, then along another, then along the default again.

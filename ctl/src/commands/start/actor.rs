@@ -40,6 +40,10 @@ pub(crate) struct Actor {
     /// What it may use: memory=64MiB, cpu=500ms, time=5s, concurrency=64
     #[arg(long, value_name = "WHAT=V", value_parser = limit)]
     limit: Vec<Limit>,
+    /// Calls that one instance serves: with more than 1, calls may see what earlier ones left in its memory [default: 1,
+    /// or as before]
+    #[arg(long, value_name = "N")]
+    reuse: Option<u32>,
     /// Wait until it is ready, for 60 s or as long as said
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s", value_parser = time::parse)]
     wait: Option<Duration>,
@@ -177,6 +181,9 @@ impl Actor {
         if let Some(replicas) = self.replicas {
             actor.replicas = Replicas::Count(replicas);
         }
+        if let Some(reuse) = self.reuse {
+            actor.instances.reuse = reuse;
+        }
         if !config.is_empty() {
             actor.config = config.to_vec();
         }
@@ -203,6 +210,7 @@ fn empty(name: &Name, digest: Digest) -> application::Actor {
         artifact: Artifact { digest, reference: String::new() },
         replicas: Replicas::default(),
         concurrency: application::DEFAULT_CONCURRENCY,
+        instances: application::Instances::default(),
         limits: application::Limits::default(),
         placement: Vec::new(),
         config: Vec::new(),

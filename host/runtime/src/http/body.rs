@@ -20,7 +20,7 @@ use wasmtime_wasi_http::{Error as HttpError, WasiBody, p2::body::HyperOutgoingBo
 use crate::meter::Meter;
 
 /// The body of a request, as the guest reads it.
-pub(super) struct RequestBody {
+pub(crate) struct RequestBody {
     body: Option<Body>,
     meter: Arc<Meter>,
 }

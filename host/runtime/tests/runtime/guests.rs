@@ -25,7 +25,7 @@ use mesh_runtime::{Actor, ActorConfig, Engine, EngineConfig};
 use crate::peer::Peer;
 
 /// Every guest has a test: this list is checked against the programs that there are.
-const GUESTS: [&str; 20] = [
+const GUESTS: [&str; 21] = [
     "custom",
     "echo",
     "endless",
@@ -40,6 +40,7 @@ const GUESTS: [&str; 20] = [
     "outgoing",
     "print",
     "recurse",
+    "reused",
     "silent",
     "sleepy",
     "spin",

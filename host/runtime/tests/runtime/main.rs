@@ -12,6 +12,7 @@
 )]
 
 mod bus;
+mod cancel;
 mod compiled;
 mod config;
 mod guests;
@@ -21,4 +22,5 @@ mod limits;
 mod load;
 mod outgoing;
 mod peer;
+mod reuse;
 mod surface;

@@ -45,6 +45,7 @@ pub(super) fn actor(text: &str, replicas: Replicas) -> Actor {
         artifact: Artifact { digest: Digest::of(text.as_bytes()), reference: String::new() },
         replicas,
         concurrency: 1,
+        instances: mesh_lattice::application::Instances::default(),
         limits: Limits::default(),
         placement: Vec::new(),
         config: Vec::new(),

@@ -254,6 +254,9 @@ fn limits_out_of_range_are_refused() {
     let mut application = app("adhoc", &["counter"]);
     application.actors[0].concurrency = 0;
     rig.refuse(&rig.apply("adhoc", &application), ControlCode::Invalid, "concurrency");
+    let mut application = app("adhoc", &["counter"]);
+    application.actors[0].instances.reuse = 0;
+    rig.refuse(&rig.apply("adhoc", &application), ControlCode::Invalid, "reuse");
 }
 
 #[test]

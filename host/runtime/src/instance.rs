@@ -1,0 +1,170 @@
+//! The live instances of an actor: one is made for each call, unless the actor is told to reuse them.
+//!
+//! ```text
+//! made ──► serves one call ─┬─ told to be reused, all is clean ──► idle ─┬─ next call ──► serves
+//!                           └─ anything else ──► gone                    └─ a few seconds, or the actor goes ──► gone
+//! ```
+//!
+//! What a reused instance sees is its own memory, as its earlier calls for the same actor left it: never another
+//! actor's, and never that of another revision or configuration, because those are other actors with instances of
+//! their own. Everything that the host gives to a call is new with each: deadline, processor time, the link names that
+//! the guest chose, its trace, its standard streams. What is bounded for an instance (memory, tables, handles) stays
+//! bounded over all of its calls. An instance that trapped, was cancelled or stopped, or that keeps a resource of the
+//! host, a body or a bucket for example, when its call is over, is not used again.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use wasmtime::Store;
+use wasmtime_wasi_http::{
+    WasiHttpView as _,
+    p2::bindings::{Proxy, ProxyPre, http::types::Scheme},
+};
+
+use crate::{
+    actor::Shared,
+    http::{Head, RequestBody},
+    limits::Usage,
+    outbound::Outbound,
+    state::State,
+};
+
+/// An instance that nobody calls for this long goes.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// One instance and what is left of its calls.
+pub(crate) struct Instance {
+    store: Store<State>,
+    proxy: Option<Proxy>,
+    calls_left: u32,
+}
+
+impl Instance {
+    /// The instance for one call: an idle one, else a new one, which instantiates when it serves.
+    pub(crate) fn for_call(pre: &ProxyPre<State>, outbound: Outbound) -> Self {
+        let shared = Arc::clone(&outbound.shared);
+        if let Some(mut idle) = shared.idle.take() {
+            idle.store.data_mut().begin(outbound);
+            idle.store.set_epoch_deadline(1);
+            return idle;
+        }
+        let usage = Usage::new(Arc::clone(shared.engine.budget()), shared.limits.memory_bytes);
+        let store = State::new(outbound, usage).into_store(pre.engine());
+        Self { store, proxy: None, calls_left: shared.idle.reuse }
+    }
+
+    /// Lets the guest handle one request, to its end.
+    pub(crate) async fn handle(
+        &mut self,
+        pre: &ProxyPre<State>,
+        request: http::Request<RequestBody>,
+        answer: oneshot::Sender<Head>,
+    ) -> wasmtime::Result<()> {
+        let mut view = self.store.data_mut().http();
+        let request = view.new_incoming_request(Scheme::Http, request)?;
+        let answer = view.new_response_outparam(answer)?;
+        let proxy = match self.proxy.take() {
+            Some(proxy) => proxy,
+            None => pre.instantiate_async(&mut self.store).await?,
+        };
+        proxy.wasi_http_incoming_handler().call_handle(&mut self.store, request, answer).await?;
+        self.proxy = Some(proxy);
+        self.calls_left = self.calls_left.saturating_sub(1);
+        Ok(())
+    }
+
+    /// Whether a limit said no to the guest in this call.
+    pub(crate) fn was_refused(&self) -> bool {
+        self.store.data().usage.refused
+    }
+
+    /// Keeps it for the next call, where it may be.
+    pub(crate) fn end(self, shared: &Arc<Shared>) {
+        if self.calls_left > 0 && self.proxy.is_some() && self.store.data().table.is_empty() {
+            shared.idle.keep(self, shared);
+        }
+    }
+}
+
+/// The instances of one actor that wait for a call.
+pub(crate) struct Idle {
+    reuse: u32,
+    kept: Mutex<Kept>,
+    closed: CancellationToken,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// The latest last.
+    instances: Vec<(Instant, Instance)>,
+    /// Whether a task looks after them.
+    watched: bool,
+}
+
+impl Idle {
+    /// Instances serve up to `reuse` calls each.
+    pub(crate) fn new(reuse: u32) -> Self {
+        Self { reuse, kept: Mutex::default(), closed: CancellationToken::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        if self.reuse > 1 { self.kept.lock().instances.len() } else { 0 }
+    }
+
+    fn take(&self) -> Option<Instance> {
+        if self.reuse <= 1 {
+            return None;
+        }
+        self.kept.lock().instances.pop().map(|(_, instance)| instance)
+    }
+
+    /// Instances that wait hold slots and memory, which they may not take from those that work.
+    fn keep(&self, mut instance: Instance, shared: &Arc<Shared>) {
+        if !shared.engine.has_room_for_idle() {
+            return;
+        }
+        instance.store.data_mut().rest();
+        let mut kept = self.kept.lock();
+        if self.closed.is_cancelled() {
+            return;
+        }
+        kept.instances.push((Instant::now(), instance));
+        if !std::mem::replace(&mut kept.watched, true) {
+            shared.tasks.spawn(watch(Arc::clone(shared)));
+        }
+    }
+
+    /// Drops them all, and every one that would come.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+        let gone = std::mem::take(&mut self.kept.lock().instances);
+        drop(gone);
+    }
+
+    /// Drops those that waited too long; when the next has.
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut kept = self.kept.lock();
+        let expired = kept.instances.partition_point(|(since, _)| *since + IDLE <= now);
+        let gone: Vec<_> = kept.instances.drain(..expired).collect();
+        let next = kept.instances.first().map(|(since, _)| *since + IDLE);
+        kept.watched = next.is_some();
+        drop(kept);
+        drop(gone);
+        next
+    }
+}
+
+/// Ends with the last idle instance, or with the actor.
+async fn watch(shared: Arc<Shared>) {
+    while let Some(next) = shared.idle.expire(Instant::now()) {
+        tokio::select! {
+            () = shared.idle.closed.cancelled() => return,
+            () = tokio::time::sleep_until(next.into()) => {}
+        }
+    }
+}
