@@ -24,6 +24,7 @@ MAY_NAME = {
 # Who may name a crate that is the business of few.
 NAMED_BY = {
     r"mesh-transport": {"mesh-host", "meshctl", "mesh-tests"},
+    r"redis": {"mesh-keyvalue-redis"},
     r"async-nats": {"mesh-transport", "mesh-keyvalue-nats", "mesh-tests"},
     r"wasmtime(-.*)?": {"mesh-runtime", "mesh-tests"},
 }

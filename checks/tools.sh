@@ -8,6 +8,7 @@ main() {
     require_rust
     require_guest_target
     require_nats_server
+    command -v redis-server >/dev/null || install_packages redis-server
 }
 
 say() { echo "tools: $*" >&2; }

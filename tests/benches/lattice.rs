@@ -35,6 +35,7 @@ use mesh_tests::{
     http::Client,
     lattice::{Lattice, Store, free_address},
     load::Closed,
+    redis::Redis,
 };
 
 const ROUNDS: usize = 7;
@@ -104,10 +105,13 @@ fn main() -> Result<()> {
 async fn one_and_two(one: Lattice, address: SocketAddr) -> Result<()> {
     let two = Lattice::builder().hosts(1).start().await?;
     let two = split(two).await?;
+    let redis = Redis::start().await?;
+    let redis_counter = Lattice::builder().hosts(1).start().await?;
     let mut subjects = vec![
         Subject::new("hello, one host", address),
         Subject::new("hello, two hosts", two.hello),
         Subject::new("counter on NATS, one", one.counter(Store::Nats, 1).await?),
+        Subject::new("counter on Redis, one", redis_counter.counter(Store::Redis { port: redis.port() }, 1).await?),
         Subject::new("counter on NATS, two", two.counter),
     ];
     let nats = async_nats::connect(one.says("server")?).await?;

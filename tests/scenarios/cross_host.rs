@@ -7,6 +7,7 @@ use http::Method;
 use mesh_tests::{
     http::{self as client, Client, whole},
     lattice::{Lattice, Store, free_address},
+    redis::Redis,
 };
 
 const BODY: usize = 8 << 20;
@@ -75,8 +76,9 @@ fn noise(length: usize) -> Bytes {
 }
 
 #[tokio::test]
-async fn two_stores_of_the_counter_count_alike() -> Result<()> {
-    for store in [Store::Nats, Store::Redb] {
+async fn every_store_of_the_counter_counts_alike() -> Result<()> {
+    let redis = Redis::start().await?;
+    for store in [Store::Nats, Store::Redb, Store::Redis { port: redis.port() }] {
         let lattice = Lattice::builder().hosts(2).start().await?;
         let address = lattice.counter(store, 2).await?;
         for expected in 1..=10 {

@@ -9,6 +9,7 @@
 //! | [`http`] | HTTP clients that know a refused answer from a lost one |
 //! | [`load`] | requests under load, counted: loops that wait for answers, and rates that do not |
 //! | [`wait`] | the one way to wait: poll with a deadline |
+//! | [`redis`] | a redis-server that dies with its test |
 //! | [`process`] | signals to processes, and what is left of them |
 //!
 //! What is missing is said, never skipped: a scenario without its binaries or guests fails with the command that
@@ -19,4 +20,5 @@ pub mod http;
 pub mod lattice;
 pub mod load;
 pub mod process;
+pub mod redis;
 pub mod wait;

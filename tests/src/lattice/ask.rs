@@ -15,6 +15,11 @@ pub enum Store {
     Nats,
     /// A file on one host.
     Redb,
+    /// A redis-server.
+    Redis {
+        /// Where it listens, on loopback.
+        port: u16,
+    },
 }
 
 impl Lattice {
@@ -125,9 +130,14 @@ impl Lattice {
         let kind = match store {
             Store::Nats => "keyvalue-nats",
             Store::Redb => "keyvalue-redb",
+            Store::Redis { .. } => "keyvalue-redis",
         };
         let bucket = format!("bucket={actor}");
-        self.ok(["start", "provider", kind, "--name", name]).await?;
+        let mut start = vec!["start".to_owned(), "provider".into(), kind.into(), "--name".into(), name.into()];
+        if let Store::Redis { port } = store {
+            start.extend(["--config".into(), format!("url=redis://127.0.0.1:{port}/")]);
+        }
+        self.ok(start).await?;
         self.ok(["link", "put", actor, name, "wasi:keyvalue", "--target-config", &bucket]).await?;
         Ok(())
     }

@@ -19,7 +19,7 @@ use crate::{
 /// Start a provider, or change it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Provider {
-    /// Which one: http-server, keyvalue-redb, keyvalue-nats ...
+    /// Which one: http-server, keyvalue-redb, keyvalue-nats, keyvalue-redis ...
     #[arg(value_name = "USE")]
     kind: Name,
     /// Its name in the lattice
@@ -47,6 +47,7 @@ const BUILT_IN: [(&str, &[&str], bool); 4] = [
     ("http-server", &[], false),
     ("keyvalue-redb", &["wasi:keyvalue"], true),
     ("keyvalue-nats", &["wasi:keyvalue"], false),
+    ("keyvalue-redis", &["wasi:keyvalue"], false),
     ("echo", &["mesh:echo"], false),
 ];
 
