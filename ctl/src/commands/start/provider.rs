@@ -43,7 +43,7 @@ pub(crate) struct Provider {
 }
 
 /// What is known of the providers that hosts have built in: what each serves, and whether its data lives on its host.
-const BUILT_IN: [(&str, &[&str], bool); 4] = [
+const BUILT_IN: &[(&str, &[&str], bool)] = &[
     ("http-server", &[], false),
     ("keyvalue-redb", &["wasi:keyvalue"], true),
     ("keyvalue-nats", &["wasi:keyvalue"], false),
