@@ -16,6 +16,7 @@ use mesh_lattice::{
     Deadline, HostId, Name,
     stored::{ActorState, ObservedActor, ObservedProvider, ProviderState},
 };
+use mesh_provider::Provider;
 use mesh_runtime::Actor;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -42,6 +43,8 @@ pub struct Report {
     pub actors: Vec<(ObservedActor, Option<Arc<Actor>>)>,
     /// The providers.
     pub providers: Vec<ObservedProvider>,
+    /// Those of them that serve; their counters are read when somebody asks for them.
+    pub serving: Vec<(Name, Arc<dyn Provider>)>,
 }
 
 /// Owns what runs here.
@@ -143,6 +146,7 @@ impl Converge {
             term: known.assignment.as_ref().map_or(0, |assignment| assignment.term),
             actors: Vec::new(),
             providers: Vec::new(),
+            serving: Vec::new(),
         };
         for (name, status) in self.actors.statuses() {
             let (observed, ready) = observed_actor(name, &status, known, &links, &names);
@@ -156,6 +160,7 @@ impl Converge {
                 let serve = provider.clone();
                 let local_provider = Local { serve, is_full: Box::new(|| false), keeps_deadlines: false };
                 local.insert(name.clone(), Arc::new(local_provider));
+                report.serving.push((name.clone(), provider.clone()));
             }
             report.providers.push(observed_provider(name, &status, &self.kinds));
         }

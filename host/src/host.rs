@@ -197,6 +197,7 @@ impl Host {
             term: 0,
             actors: Vec::new(),
             providers: Vec::new(),
+            serving: Vec::new(),
         }));
         let converge = Converge {
             own: identity.id.clone(),

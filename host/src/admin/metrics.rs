@@ -3,8 +3,10 @@
 
 mod lattice;
 
-use std::{fmt::Write as _, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Instant};
 
+use mesh_lattice::Name;
+use mesh_provider::Metric;
 use mesh_runtime::Engine;
 use tokio::sync::watch;
 
@@ -78,6 +80,7 @@ impl Metrics {
         self.refusals(&mut text);
         self.actors(&mut text);
         self.providers(&mut text);
+        self.of_providers(&mut text);
         self.process(&mut text);
         for show in &self.extra {
             show(&mut text);
@@ -169,6 +172,28 @@ impl Metrics {
         }
     }
 
+    /// What providers count themselves: those of one kind under one metric each.
+    fn of_providers(&self, text: &mut Text) {
+        let serving = &self.report.borrow().clone().serving;
+        let mut metrics: BTreeMap<&'static str, Vec<(&Name, Metric)>> = BTreeMap::new();
+        for (name, provider) in serving.iter().take(MAX_NAMES) {
+            for metric in provider.metrics() {
+                metrics.entry(metric.name).or_default().push((name, metric));
+            }
+        }
+        for (metric, providers) in &metrics {
+            if let Some((_, first)) = providers.first() {
+                text.metric(metric, first.kind.as_str(), first.help);
+            }
+            for (provider, labels, value) in
+                providers.iter().flat_map(|(name, metric)| metric.values.iter().map(move |(l, v)| (name, l, v)))
+            {
+                let separator = if labels.is_empty() { "" } else { "," };
+                text.value(metric, &format!("provider=\"{provider}\"{separator}{labels}"), *value);
+            }
+        }
+    }
+
     fn process(&self, text: &mut Text) {
         if let Some(engine) = &self.engine {
             text.metric("mesh_guest_memory_bytes", "gauge", "Linear memory of live instances.");
@@ -186,8 +211,13 @@ impl Metrics {
     #[cfg(test)]
     pub(super) fn for_tests() -> Self {
         let (_, tables) = watch::channel(Arc::default());
-        let report =
-            Report { origin: crate::known::Origin::Nothing, term: 0, actors: Vec::new(), providers: Vec::new() };
+        let report = Report {
+            origin: crate::known::Origin::Nothing,
+            term: 0,
+            actors: Vec::new(),
+            providers: Vec::new(),
+            serving: Vec::new(),
+        };
         Self {
             started: Instant::now(),
             labels: "id=\"N\"".into(),

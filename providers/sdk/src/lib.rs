@@ -6,6 +6,7 @@
 //! | [`settings`] | configuration, text by text, as typed values; errors name the key |
 //! | [`links`] | which caller has a link to this provider, and with which settings |
 //! | [`keyvalue`] | `wasi:keyvalue` from bytes to a backend and back, the same for every backend |
+//! | [`metric`] | what a provider counts, for its host's `/metrics` |
 //! | [`jitter`] | random waits, so that many who failed together do not come back together |
 //! | `conformance` | the suites (feature `conformance`) |
 //!
@@ -41,9 +42,11 @@ pub mod conformance;
 pub mod jitter;
 pub mod keyvalue;
 pub mod links;
+pub mod metric;
 pub mod provider;
 pub mod settings;
 
 pub use links::Links;
+pub use metric::{Metric, MetricKind};
 pub use provider::{Context, End, Factory, LinkError, LinkId, NatsDefault, Provider, ProviderLink, StartError};
 pub use settings::{ConfigError, Settings};

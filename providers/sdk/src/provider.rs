@@ -11,7 +11,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use mesh_lattice::{Deadline, InterfacePattern, LinkName, Name, Serve, application::Values};
 
-use crate::settings::ConfigError;
+use crate::{metric::Metric, settings::ConfigError};
 
 /// A running provider.
 pub trait Provider: Serve + Send + Sync + 'static {
@@ -23,6 +23,11 @@ pub trait Provider: Serve + Send + Sync + 'static {
 
     /// Whether it can do its work now; else why not, for a person.
     fn health(&self) -> BoxFuture<'_, Result<(), String>>;
+
+    /// What it counts; nothing, where it counts nothing.
+    fn metrics(&self) -> Vec<Metric> {
+        Vec::new()
+    }
 
     /// Takes nothing new, finishes what is there, then lets go of what it holds. After `deadline` what is left is cut.
     fn drain(&self, deadline: Deadline) -> BoxFuture<'_, ()>;
