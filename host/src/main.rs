@@ -10,6 +10,7 @@ use mesh_host::{
     providers::Kinds,
     telemetry,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
 /// The configuration is wrong.
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         }
     };
     telemetry::start_logs(config.log_format);
+    raise_descriptors();
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -34,6 +36,16 @@ fn main() -> ExitCode {
             let in_use = matches!(error.downcast_ref(), Some(RunError::IdentityInUse(_)));
             if in_use { ExitCode::from(IDENTITY_IN_USE) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// As many descriptors as the system allows: each connection takes one, and the soft limit is for programs that use
+/// `select`. Providers derive their limits from what is then allowed, so this comes first.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    if let Err(error) = raised {
+        tracing::warn!(limit = ?limit.current, "the limit of open descriptors cannot be raised: {error}");
     }
 }
 

@@ -1,62 +1,77 @@
-//! One connection: its limits in time, and its end.
+//! The connections of one address: each is a task that serves HTTP/1.1 or HTTP/2 on it, watched by one slow tick, so
+//! that a request on HTTP/1.1 arms no timer.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`watch`] | where a connection stands, and what its limits make of it |
+//! | `stream` | its socket, and which HTTP its first bytes are |
+//! | [`streams`] | the tasks of HTTP/2 requests |
+//! | `tick` | polling a connection and looking after it |
 //!
 //! ```text
-//! Reading ─ head complete ─► Serving ─ response sent ─► Idle ─ first byte ─► Reading
-//!    │ header_timeout            │ the client takes nothing      │ idle_timeout
-//!    ▼                           ▼                               ▼
-//!  closed                      closed                          closed
+//! Open ──► Leaving ──────────────────────► Draining ───────────────────► Closed
+//!          still accepts; every response   accepts no more; who asks     cut
+//!          closes, HTTP/2 says GOAWAY      nothing is closed
 //! ```
-//!
-//! One slow tick for each connection watches over all of it, so that a request arms no timer. When the server stops,
-//! responses say `Connection: close`; a connection without a request is read from for a moment longer, because its
-//! client may be sending one just then.
+
+mod stream;
+pub(crate) mod streams;
+mod tick;
+pub(crate) mod watch;
 
 use std::{
     collections::HashMap,
-    future::poll_fn,
-    io,
-    pin::{Pin, pin},
+    net::IpAddr,
+    pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
-    time::Duration,
 };
 
-use futures::task::AtomicWaker;
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    sync::OwnedSemaphorePermit,
-    time::Instant,
+use hyper::{
+    server::conn::{http1, http2},
+    service::service_fn,
 };
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
-use crate::{exchange::Site, settings::ServerSettings};
+use crate::{
+    counters::{Counters, Reason},
+    descriptors::Descriptor,
+    exchange::Site,
+    limits::{Limits, PARSER_HEADERS},
+};
+use stream::WatchedStream;
+use streams::Streams;
+use tick::Ticking;
+pub(crate) use watch::InFlight;
+use watch::{Patience, Watch};
 
-/// How often a connection is looked after.
-const TICK: Duration = Duration::from_millis(500);
+/// What one HTTP/2 request's body may hold back before it is read, and all of those of a connection.
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 256 << 10;
 
-/// The same while the server stops.
-const DRAIN_TICK: Duration = Duration::from_millis(50);
+/// What is kept of one HTTP/2 response before its client takes it.
+const SEND_BUFFER: usize = 64 << 10;
 
-/// The largest head of a request.
-const MAX_HEAD: usize = 64 << 10;
+/// One in this many connections is closed where places are needed: looking for one costs as much as for many.
+const SHARE: usize = 32;
 
 /// What happens to all connections of an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Phase {
     /// Serving.
     Open = 0,
+    /// Serving, and telling everybody to go elsewhere.
+    Leaving = 1,
     /// Serving what is there.
-    Draining = 1,
+    Draining = 2,
     /// Cut.
-    Closed = 2,
+    Closed = 3,
 }
 
 /// The connections of one address.
@@ -65,29 +80,35 @@ pub(crate) struct Connections {
     next: AtomicU64,
     open: Mutex<HashMap<u64, Arc<Watch>>>,
     tasks: TaskTracker,
-    http: http1::Builder,
-    limits: Limits,
+    http1: http1::Builder,
+    http2: http2::Builder<Streams>,
+    patience: Patience,
+    most: usize,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Connections {
-    pub(crate) fn new(settings: &ServerSettings) -> Self {
-        let mut http = http1::Builder::new();
-        // Time is watched here, for the pauses between requests are not the same as the reading of a head.
-        http.header_read_timeout(None).max_buf_size(MAX_HEAD).max_header_size(MAX_HEAD);
+    pub(crate) fn new(limits: &Limits, counters: Arc<Counters>) -> Self {
+        let tasks = TaskTracker::new();
+        let streams = Streams::new(tasks.clone(), limits.write_timeout, Arc::clone(&counters));
         Self {
             phase: AtomicU8::new(Phase::Open as u8),
             next: AtomicU64::new(0),
             open: Mutex::default(),
-            tasks: TaskTracker::new(),
-            http,
-            limits: Limits::new(settings),
+            tasks,
+            http1: http1(limits),
+            http2: http2(limits, streams),
+            patience: Patience::new(limits),
+            most: limits.max_connections,
+            counters,
         }
     }
 
     pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Open,
-            1 => Phase::Draining,
+            1 => Phase::Leaving,
+            2 => Phase::Draining,
             _ => Phase::Closed,
         }
     }
@@ -100,17 +121,58 @@ impl Connections {
         }
     }
 
-    /// Serves a connection until it ends.
-    pub(crate) fn start(site: &Arc<Site>, stream: TcpStream, permit: Option<OwnedSemaphorePermit>) {
+    /// Serves a connection until it ends. Where all places are taken, one that is put to little use is given to it;
+    /// where all are in good use, the connection is returned.
+    pub(crate) fn start(site: &Arc<Site>, stream: TcpStream, peer: IpAddr) -> Result<(), TcpStream> {
         let connections = &site.connections;
-        let watch = Arc::new(Watch::default());
+        let Some(descriptor) = connections.place() else { return Err(stream) };
+        let watch = Watch::new(peer, &connections.patience);
         let id = connections.next.fetch_add(1, Ordering::Relaxed);
         connections.open.lock().insert(id, Arc::clone(&watch));
+        connections.counters.opened();
         let site = Arc::clone(site);
         site.connections.tasks.clone().spawn(async move {
-            let _listed = Listed { site: &site, id, _permit: permit };
+            let _listed = Listed { site: &site, id, _descriptor: descriptor };
             serve(&site, stream, watch).await;
         });
+        Ok(())
+    }
+
+    /// A place for one more connection.
+    fn place(&self) -> Option<Descriptor> {
+        if self.open.lock().len() < self.most
+            && let Some(descriptor) = Descriptor::take()
+        {
+            return Some(descriptor);
+        }
+        if !self.evict() {
+            return None;
+        }
+        // Those that were closed give their descriptors back in a moment; until then they are above the budget's line.
+        Some(Descriptor::take_above())
+    }
+
+    /// Closes the connections that make least use of their places. Returns whether there were any.
+    fn evict(&self) -> bool {
+        let mut open = self.open.lock();
+        let mut claims: Vec<_> = open.iter().filter_map(|(id, watch)| Some((*id, watch.claim()?))).collect();
+        let mut peers: HashMap<IpAddr, usize> = HashMap::new();
+        for (_, claim) in &claims {
+            *peers.entry(claim.peer()).or_default() += 1;
+        }
+        claims.sort_by_key(|(id, claim)| (claim.order(peers.get(&claim.peer()).copied().unwrap_or_default()), *id));
+        claims.truncate((open.len() / SHARE).max(1));
+        for (id, _) in &claims {
+            if let Some(watch) = open.remove(id) {
+                watch.cut(Reason::Evicted);
+            }
+        }
+        !claims.is_empty()
+    }
+
+    /// Runs what belongs to a connection that was not taken.
+    pub(crate) fn aside(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
     }
 
     /// Waits until the last one has ended.
@@ -120,118 +182,42 @@ impl Connections {
     }
 }
 
+fn http1(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    // Time is watched here, for the pauses between requests are not the same as the reading of a head.
+    http.header_read_timeout(None).max_buf_size(limits.max_head).max_header_size(limits.max_head);
+    if limits.max_headers != PARSER_HEADERS {
+        http.max_headers(limits.max_headers);
+    }
+    http
+}
+
+fn http2(limits: &Limits, streams: Streams) -> http2::Builder<Streams> {
+    let mut http = http2::Builder::new(streams);
+    let head = u32::try_from(limits.max_head).unwrap_or(u32::MAX);
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(head)
+        .max_send_buf_size(SEND_BUFFER)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(limits.ping_interval)
+        .keep_alive_timeout(limits.ping_interval);
+    http
+}
+
 /// A place among the open connections, left on drop.
 struct Listed<'a> {
     site: &'a Site,
     id: u64,
-    _permit: Option<OwnedSemaphorePermit>,
+    _descriptor: Descriptor,
 }
 
 impl Drop for Listed<'_> {
     fn drop(&mut self) {
-        self.site.connections.open.lock().remove(&self.id);
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    head: u32,
-    idle: u32,
-    stall: u32,
-    drain: u32,
-}
-
-impl Limits {
-    fn new(settings: &ServerSettings) -> Self {
-        // Time is counted in ticks, so what is measured may be one tick longer than what was.
-        let millis = |limit: Duration| u32::try_from((limit + TICK).as_millis()).unwrap_or(u32::MAX);
-        Self {
-            head: millis(settings.header_timeout),
-            idle: millis(settings.idle_timeout),
-            stall: millis(settings.body_timeout.saturating_mul(3)),
-            drain: u32::try_from(settings.drain_delay.as_millis()).unwrap_or(u32::MAX),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Stage {
-    Reading = 0,
-    Serving = 1,
-    Idle = 2,
-}
-
-/// Where a connection stands; written by its socket and its requests, read by its tick, all in one task.
-#[derive(Default)]
-pub(crate) struct Watch {
-    waker: AtomicWaker,
-    stage: AtomicU8,
-    /// Milliseconds by the ticks.
-    now: AtomicU32,
-    /// When the stage began.
-    since: AtomicU32,
-    /// When the client stopped taking what is sent, plus one; 0 where it does take it.
-    stalled: AtomicU32,
-}
-
-/// What a tick comes to.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Keep,
-    /// Close once what is being served has been.
-    Finish,
-    /// Close now.
-    Cut,
-}
-
-impl Watch {
-    fn stage(&self) -> Stage {
-        match self.stage.load(Ordering::Relaxed) {
-            0 => Stage::Reading,
-            1 => Stage::Serving,
-            _ => Stage::Idle,
-        }
-    }
-
-    fn enter(&self, stage: Stage) {
-        self.since.store(self.now.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.stage.store(stage as u8, Ordering::Relaxed);
-    }
-
-    /// A request begins; its end is the drop of what this returns.
-    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
-        self.enter(Stage::Serving);
-        InFlight(Arc::clone(self))
-    }
-
-    /// Time has passed. `draining` says for how long the server has been stopping.
-    fn tick(&self, passed: Duration, draining: Option<u32>, limits: &Limits) -> Verdict {
-        let passed = u32::try_from(passed.as_millis()).unwrap_or(u32::MAX);
-        let now = self.now.load(Ordering::Relaxed).saturating_add(passed);
-        self.now.store(now, Ordering::Relaxed);
-        let stage_for = now.saturating_sub(self.since.load(Ordering::Relaxed));
-        let stalled = self.stalled.load(Ordering::Relaxed);
-        if stalled > 0 && now.saturating_sub(stalled - 1) > limits.stall {
-            return Verdict::Cut;
-        }
-        let drained = draining.is_some_and(|millis| millis >= limits.drain);
-        match self.stage() {
-            Stage::Reading if stage_for > limits.head => Verdict::Cut,
-            Stage::Reading => Verdict::Keep,
-            Stage::Idle if stage_for > limits.idle || drained => Verdict::Finish,
-            Stage::Serving if drained => Verdict::Finish,
-            Stage::Idle | Stage::Serving => Verdict::Keep,
-        }
-    }
-}
-
-/// A request that is being served.
-pub(crate) struct InFlight(Arc<Watch>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.enter(Stage::Idle);
+        let connections = &self.site.connections;
+        connections.open.lock().remove(&self.id);
+        connections.counters.ended();
     }
 }
 
@@ -240,140 +226,21 @@ async fn serve(site: &Arc<Site>, stream: TcpStream, watch: Arc<Watch>) {
         tracing::debug!(%error, "a connection ended before it began");
         return;
     }
-    let service = service_fn(|request| site.exchange(watch.begin(), request));
-    let stream = WatchedStream { stream, watch: Arc::clone(&watch) };
-    let mut connection = pin!(site.connections.http.serve_connection(TokioIo::new(stream), service));
-    let mut tick = pin!(tokio::time::sleep(TICK));
-    let mut every = TICK;
-    let mut draining = None;
-    poll_fn(|cx| {
-        watch.waker.register(cx.waker());
-        loop {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection broke off");
-                }
-                return Poll::Ready(());
-            }
-            match site.connections.phase() {
-                Phase::Open => {}
-                Phase::Draining if draining.is_some() => {}
-                Phase::Draining => {
-                    draining = Some(0);
-                    every = DRAIN_TICK;
-                    tick.as_mut().reset(Instant::now() + every);
-                }
-                Phase::Closed => return Poll::Ready(()),
-            }
-            std::task::ready!(tick.as_mut().poll(cx));
-            tick.as_mut().reset(Instant::now() + every);
-            draining = draining.map(|millis| millis + u32::try_from(every.as_millis()).unwrap_or(0));
-            match watch.tick(every, draining, &site.connections.limits) {
-                Verdict::Keep => {}
-                Verdict::Finish => connection.as_mut().graceful_shutdown(),
-                Verdict::Cut => return Poll::Ready(()),
-            }
-        }
-    })
-    .await;
-}
-
-/// The socket, telling the watch what it sees.
-struct WatchedStream {
-    stream: TcpStream,
-    watch: Arc<Watch>,
-}
-
-impl WatchedStream {
-    fn written<T>(&self, poll: Poll<T>) -> Poll<T> {
-        let stalled = &self.watch.stalled;
-        if poll.is_ready() {
-            stalled.store(0, Ordering::Relaxed);
-        } else if stalled.load(Ordering::Relaxed) == 0 {
-            stalled.store(self.watch.now.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
-        }
-        poll
-    }
-}
-
-impl AsyncRead for WatchedStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before && self.watch.stage() == Stage::Idle {
-            self.watch.enter(Stage::Reading);
-        }
-        read
-    }
-}
-
-impl AsyncWrite for WatchedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.written(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        self.written(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: Limits = Limits { head: 5_500, idle: 60_500, stall: 30_500, drain: 1_000 };
-
-    fn ticks(watch: &Watch, draining: Option<u32>, most: u32) -> Option<(u32, Verdict)> {
-        (1..=most)
-            .map(|tick| (tick, watch.tick(TICK, draining, &LIMITS)))
-            .find(|(_, verdict)| *verdict != Verdict::Keep)
-    }
-
-    #[test]
-    fn each_stage_has_its_own_limit() {
-        let watch = Arc::new(Watch::default());
-        assert_eq!(ticks(&watch, None, 20), Some((12, Verdict::Cut)), "a head that does not come");
-        let request = watch.begin();
-        assert_eq!(ticks(&watch, None, 1_000), None, "a request has its deadline elsewhere");
-        drop(request);
-        assert_eq!(ticks(&watch, None, 1_000), Some((122, Verdict::Finish)), "an idle connection");
-        watch.enter(Stage::Reading);
-        assert_eq!(ticks(&watch, None, 20), Some((12, Verdict::Cut)));
-    }
-
-    #[test]
-    fn a_client_that_takes_nothing_is_cut() {
-        let watch = Arc::new(Watch::default());
-        let _request = watch.begin();
-        watch.stalled.store(1, Ordering::Relaxed);
-        assert_eq!(ticks(&watch, None, 1_000), Some((62, Verdict::Cut)));
-    }
-
-    #[test]
-    fn while_the_server_stops_idle_connections_are_read_a_moment_longer() {
-        let watch = Arc::new(Watch::default());
-        drop(watch.begin());
-        assert_eq!(ticks(&watch, Some(950), 1), None);
-        assert_eq!(ticks(&watch, Some(1_000), 1), Some((1, Verdict::Finish)));
-        watch.enter(Stage::Reading);
-        assert_eq!(ticks(&watch, Some(1_000), 1), None, "a request that has begun is read to its end");
+    let mut ticking = Ticking::new(&site.connections, &watch);
+    let mut stream = WatchedStream::new(stream, Arc::clone(&watch));
+    let Some(is_http2) = ticking.which(&mut stream).await else { return };
+    if is_http2 {
+        watch.is_http2();
+        let (to, of) = (Arc::clone(site), Arc::clone(&watch));
+        let service = service_fn(move |request| {
+            let (site, in_flight) = (Arc::clone(&to), of.begin());
+            async move { site.exchange(in_flight, request).await }
+        });
+        let connection = site.connections.http2.serve_connection(TokioIo::new(stream), service);
+        ticking.run(Box::pin(connection).as_mut()).await;
+    } else {
+        let service = service_fn(|request| site.exchange(watch.begin(), request));
+        let connection = pin!(site.connections.http1.serve_connection(TokioIo::new(stream), service));
+        ticking.run(connection).await;
     }
 }

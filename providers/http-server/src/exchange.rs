@@ -2,11 +2,12 @@
 
 use std::{convert::Infallible, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header, request, response};
-use http_body_util::BodyExt as _;
+use futures::future::BoxFuture;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header, request, response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use mesh_lattice::{
-    Answer, CallError, CallId, Caller, Code, Deadline, Interface, Invocation, Params, Reply, Serve, TraceContext,
+    Answer, Body, CallError, CallId, Caller, Code, Deadline, Interface, Invocation, Params, Reply, Serve,
     invocation::empty_body,
     wit::{
         Outcome, from_wire,
@@ -15,28 +16,32 @@ use mesh_lattice::{
 };
 use mesh_provider::ConfigError;
 use parking_lot::RwLock;
-use uuid::Uuid;
+use tokio::sync::Semaphore;
 
 use crate::{
-    body::{IdleBody, ResponseBody, is_empty},
-    connection::{Connections, InFlight, Phase},
+    body::{Fate, RequestBody, ResponseBody},
+    connection::{Connections, InFlight, Phase, streams::Taken},
+    counters::Counters,
+    head::{self, is_for_the_server},
+    identify::{REQUEST_ID, fresh_trace, request_id, trace},
+    journal::Journal,
     respond::Own,
     routes::{Route, Routes},
     settings::ServerSettings,
+    uploads::Uploads,
 };
 
 /// What it calls.
 pub(crate) const INTERFACE: &str = "wasi:http/incoming-handler";
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The callee stops what is late by itself and says why; only where it does not, the connection gives up.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// How long a response's body may pause: what it comes from has limits of its own, which end first.
 const RESPONSE_IDLE: Duration = Duration::from_secs(60);
+
+/// Clients that are told at one time that there is no place for them.
+const REFUSING: usize = 128;
 
 /// What calls out of this provider have in common.
 #[derive(Clone)]
@@ -46,6 +51,8 @@ pub(crate) struct Outward {
     pub(crate) interface: Interface,
     pub(crate) operation: Arc<str>,
     pub(crate) tracing: bool,
+    pub(crate) counters: Arc<Counters>,
+    journal: Arc<Journal>,
 }
 
 impl Outward {
@@ -56,6 +63,8 @@ impl Outward {
             interface: INTERFACE.parse().map_err(|_| ConfigError::invalid("interface", "an interface"))?,
             operation: HANDLE.into(),
             tracing: context.tracing,
+            counters: Arc::default(),
+            journal: Arc::default(),
         })
     }
 }
@@ -66,18 +75,34 @@ pub(crate) struct Site {
     pub(crate) connections: Connections,
     /// Replaced as a whole: a request takes the table that stands, and lets go of the lock at once.
     pub(crate) routes: RwLock<Arc<Routes>>,
-    pub(crate) host_header: HeaderName,
-    pub(crate) body_timeout: Duration,
+    /// Clients that are being told that there is no place for them; beyond these they are told nothing.
+    pub(crate) refusing: Arc<Semaphore>,
+    host_header: HeaderName,
+    uploads: Uploads,
+    body_timeout: Duration,
+    max_uri: usize,
+}
+
+/// One request before its call.
+struct Asked {
+    id: CallId,
+    request_id: HeaderValue,
+    parts: request::Parts,
+    body: Incoming,
 }
 
 impl Site {
     pub(crate) fn new(outward: Outward, settings: &ServerSettings) -> Self {
+        let limits = &settings.limits;
         Self {
+            connections: Connections::new(limits, Arc::clone(&outward.counters)),
             outward,
-            connections: Connections::new(settings),
             routes: RwLock::default(),
+            refusing: Arc::new(Semaphore::new(REFUSING)),
             host_header: settings.host_header.clone(),
-            body_timeout: settings.body_timeout,
+            uploads: Uploads::new(limits.max_uploads, limits.body_timeout),
+            body_timeout: limits.body_timeout,
+            max_uri: limits.max_uri,
         }
     }
 
@@ -90,65 +115,120 @@ impl Site {
         let (mut parts, body) = request.into_parts();
         let id = CallId::new();
         let request_id = request_id(&mut parts.headers, id);
-        let route = self.route(&parts);
-        let origin = route
-            .as_ref()
-            .and_then(|route| route.settings.cors.as_ref())
-            .and_then(|cors| parts.headers.get(header::ORIGIN).cloned().map(|origin| (cors.clone(), origin)));
-        let answered = match &route {
-            None => Err(Own::no_route()),
-            Some(route) => self.answer(route, id, parts, body).await,
-        };
-        let mut response = match answered {
-            Ok((parts, body)) => Response::from_parts(parts, ResponseBody::of_response(body, RESPONSE_IDLE, in_flight)),
+        let nothing_to_read = body.is_end_stream();
+        if nothing_to_read {
+            in_flight.watch().read_to_its_end();
+        }
+        let (version, method) = (parts.version, parts.method.clone());
+        let mut response = match head::accept(&mut parts, self.max_uri) {
             Err(own) => own.into_response(&request_id, in_flight),
+            Ok(()) => {
+                let asked = Asked { id, request_id: request_id.clone(), parts, body };
+                self.respond(asked, version, in_flight).await
+            }
         };
+        settle_length(&method, &mut response);
+        let status = response.status();
+        self.outward.counters.answered(status);
         let headers = response.headers_mut();
-        if let Some((cors, origin)) = origin {
-            cors.apply(Some(&origin), headers);
-        }
-        if let Some(cache) = route.as_ref().and_then(|route| route.settings.cache_control.as_ref()) {
-            headers.entry(header::CACHE_CONTROL).or_insert_with(|| cache.clone());
-        }
         headers.insert(REQUEST_ID, request_id);
-        let close = route.is_some_and(|route| route.settings.close);
-        if close || self.connections.phase() != Phase::Open {
+        // A client that was refused may still be sending what nobody will read.
+        let unread = !nothing_to_read && (status.is_client_error() || status.is_server_error());
+        if version <= Version::HTTP_11 && (unread || self.connections.phase() != Phase::Open) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     }
 
+    async fn respond(&self, asked: Asked, version: Version, in_flight: InFlight) -> Response<ResponseBody> {
+        if is_for_the_server(&asked.parts) {
+            let mut response = Response::new(ResponseBody::new(empty_body(), RESPONSE_IDLE, None, in_flight));
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return response;
+        }
+        let Some(route) = self.route(&asked.parts) else {
+            return Own::no_route().into_response(&asked.request_id, in_flight);
+        };
+        let origin = asked.parts.headers.get(header::ORIGIN).cloned();
+        let request_id = asked.request_id.clone();
+        let taken = (version == Version::HTTP_2).then(Taken::of_this_request).flatten();
+        let mut response = match self.answer(&route, asked, version, &in_flight).await {
+            Ok((parts, body)) => Response::from_parts(parts, ResponseBody::new(body, RESPONSE_IDLE, taken, in_flight)),
+            Err(own) => own.into_response(&request_id, in_flight),
+        };
+        let headers = response.headers_mut();
+        if let (Some(cors), Some(origin)) = (&route.settings.cors, origin) {
+            cors.apply(Some(&origin), headers);
+        }
+        if let Some(cache) = &route.settings.cache_control {
+            headers.entry(header::CACHE_CONTROL).or_insert_with(|| cache.clone());
+        }
+        if route.settings.close && version <= Version::HTTP_11 {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
     fn route(&self, parts: &request::Parts) -> Option<Arc<Route>> {
-        let named = || parts.headers.get(&self.host_header).and_then(|host| host.to_str().ok());
-        let host = parts.uri.host().filter(|_| self.host_header == header::HOST).or_else(named);
+        let host = parts.headers.get(&self.host_header).and_then(|host| host.to_str().ok());
         let routes = Arc::clone(&self.routes.read());
-        routes.find(host, parts.uri.path()).cloned()
+        routes.find(host, &head::normal_path(parts.uri.path())).cloned()
     }
 
     async fn answer(
         &self,
         route: &Route,
-        id: CallId,
-        parts: request::Parts,
-        body: Incoming,
-    ) -> Result<(response::Parts, mesh_lattice::Body), Own> {
+        asked: Asked,
+        version: Version,
+        in_flight: &InFlight,
+    ) -> Result<(response::Parts, Body), Own> {
+        let Asked { id, request_id, parts, body } = asked;
         if let Some(headers) = route.settings.cors.as_ref().and_then(|cors| cors.preflight(&parts)) {
             let (mut parts, ()) = Response::new(()).into_parts();
-            parts.status = http::StatusCode::NO_CONTENT;
+            parts.status = StatusCode::NO_CONTENT;
             parts.headers = headers;
             return Ok((parts, empty_body()));
         }
         if route.settings.read_only && !matches!(parts.method, Method::GET | Method::HEAD) {
             return Err(Own::read_only());
         }
+        let fate = Fate::default();
+        let body = self.receive(route, body, in_flight, &fate).await?;
         let deadline = Deadline::after(route.settings.timeout);
-        let invocation = self.invocation(route, id, deadline, parts, body);
-        let replied = within(deadline, self.outward.calls.serve(invocation)).await;
-        replied.and_then(head).map_err(|error| {
-            // A full actor says so to every request that it turns away: that is no news.
-            tracing::debug!(%id, target = %route.target, %error, "a request has no answer");
-            Own::failed(error.code)
+        let call = self.outward.calls.serve(self.invocation(route, id, deadline, parts, body));
+        let replied = match version {
+            // Nothing but its own progress polls the task of an HTTP/2 request.
+            Version::HTTP_2 => {
+                let call = within(deadline, call);
+                let given_up = deadline.remaining() + GRACE + GRACE;
+                tokio::time::timeout(given_up, call).await.unwrap_or_else(|_| Err(late()))
+            }
+            _ => within(deadline, call).await,
+        };
+        replied.and_then(head_of).map_err(|error| {
+            self.outward.journal.failed(id, &request_id, &route.target, &error);
+            fate.told().unwrap_or_else(|| Own::failed(error.code))
         })
+    }
+
+    /// The request's body as the call gets it, once the call may begin.
+    async fn receive(
+        &self,
+        route: &Route,
+        body: Incoming,
+        in_flight: &InFlight,
+        fate: &Fate,
+    ) -> Result<Option<Body>, Own> {
+        if body.is_end_stream() {
+            return Ok(None);
+        }
+        let limit = route.settings.max_body;
+        if body.size_hint().lower() > limit {
+            return Err(Own::body_too_large());
+        }
+        let (watch, contention) = (Arc::clone(in_flight.watch()), self.uploads.contention());
+        let body = RequestBody::new(body, limit, self.body_timeout, watch, contention, fate.clone());
+        self.uploads.receive(body, fate).await.map(Some)
     }
 
     fn invocation(
@@ -157,10 +237,9 @@ impl Site {
         id: CallId,
         deadline: Deadline,
         parts: request::Parts,
-        body: Incoming,
+        body: Option<Body>,
     ) -> Invocation {
         let trace = trace(&parts.headers).or_else(|| self.outward.tracing.then(fresh_trace));
-        let body = (!is_empty(&body)).then(|| IdleBody::of_request(body, self.body_timeout).boxed_unsync());
         Invocation {
             id,
             caller: self.outward.caller.clone(),
@@ -176,118 +255,97 @@ impl Site {
     }
 }
 
-/// The reply, or that it is late. No timer is armed: the connection's tick polls this often enough.
-async fn within(
-    deadline: Deadline,
-    mut call: futures::future::BoxFuture<'_, Result<Reply, CallError>>,
-) -> Result<Reply, CallError> {
+/// The reply, or that it is late. No timer is armed: a connection's tick polls this often enough.
+async fn within(deadline: Deadline, mut call: BoxFuture<'_, Result<Reply, CallError>>) -> Result<Reply, CallError> {
     let given_up = Deadline(deadline.0.plus(GRACE));
     poll_fn(|cx| match call.as_mut().poll(cx) {
         Poll::Ready(reply) => Poll::Ready(reply),
-        Poll::Pending if given_up.has_passed() => {
-            Poll::Ready(Err(CallError::new(Code::DeadlineExceeded, "no answer, not even that it is late")))
-        }
+        Poll::Pending if given_up.has_passed() => Poll::Ready(Err(late())),
         Poll::Pending => Poll::Pending,
     })
     .await
 }
 
-fn head(reply: Reply) -> Result<(response::Parts, mesh_lattice::Body), CallError> {
+fn late() -> CallError {
+    CallError::new(Code::DeadlineExceeded, "no answer, not even that it is late")
+}
+
+/// The response's head and body: a final status, and no header that is this server's own to write.
+fn head_of(reply: Reply) -> Result<(response::Parts, Body), CallError> {
     let body = reply.body.unwrap_or_else(empty_body);
-    let parts = match reply.answer {
+    let mut parts = match reply.answer {
         Answer::Http(parts) => *parts,
         Answer::Wire(bytes) => match from_wire::<Outcome<ResponseHead, String>>(&bytes)? {
             Outcome::Ok(head) => head.into_parts()?,
             Outcome::Err(words) => return Err(CallError::new(Code::NoAnswer, words)),
         },
     };
+    if parts.status.is_informational() {
+        return Err(CallError::new(Code::NoAnswer, format!("the actor answered {}", parts.status)));
+    }
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    head::remove_hops(&mut parts.headers);
     Ok((parts, body))
 }
 
-/// The request's id: the client's own where it is harmless, else the call's. The actor sees it too.
-fn request_id(headers: &mut HeaderMap, id: CallId) -> HeaderValue {
-    let harmless = |value: &&HeaderValue| {
-        let bytes = value.as_bytes();
-        matches!(bytes.len(), 1..=128) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:+/=@".contains(b))
+/// An answer says how long it is, or nothing: where the actor's word and what it sent differ, the client would take the
+/// next answer for the rest of this one.
+fn settle_length(method: &Method, response: &mut Response<ResponseBody>) {
+    let Some(known) = response.body().size_hint().exact() else {
+        let lengths = response.headers().get_all(header::CONTENT_LENGTH).iter().count();
+        if lengths > 1 {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        return;
     };
-    if let Some(given) = headers.get(REQUEST_ID).filter(harmless) {
-        return given.clone();
+    let bodiless = method == Method::HEAD || response.status() == StatusCode::NOT_MODIFIED;
+    if !(bodiless && known == 0) && response.headers().contains_key(header::CONTENT_LENGTH) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(known));
     }
-    let mut buffer = Uuid::encode_buffer();
-    let text = id.0.simple().encode_lower(&mut buffer);
-    let value = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("0"));
-    headers.insert(REQUEST_ID, value.clone());
-    value
-}
-
-/// The trace that the client is in. <https://www.w3.org/TR/trace-context/>
-fn trace(headers: &HeaderMap) -> Option<TraceContext> {
-    let parent = headers.get(TRACEPARENT)?.to_str().ok().filter(|text| is_traceparent(text))?;
-    let state = headers.get(TRACESTATE).and_then(|state| state.to_str().ok()).filter(|state| state.len() <= 512);
-    Some(TraceContext { traceparent: parent.into(), tracestate: state.map(Into::into) })
-}
-
-fn is_traceparent(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let mut part = |length: usize| {
-        parts
-            .next()
-            .filter(|part| part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')))
-    };
-    let (version, trace, span, flags) = (part(2), part(32), part(16), part(2));
-    let nonzero = |part: Option<&str>| part.is_some_and(|part| part.bytes().any(|b| b != b'0'));
-    version.is_some_and(|version| version != "ff")
-        && nonzero(trace)
-        && nonzero(span)
-        && flags.is_some()
-        && text.len() == 55
-}
-
-/// A trace that begins here.
-fn fresh_trace() -> TraceContext {
-    let (trace, span) = (Uuid::new_v4(), Uuid::new_v4());
-    let mut text = String::with_capacity(55);
-    text.push_str("00-");
-    text.push_str(trace.simple().encode_lower(&mut Uuid::encode_buffer()));
-    text.push('-');
-    text.extend(span.simple().encode_lower(&mut Uuid::encode_buffer()).chars().take(16));
-    text.push_str("-01");
-    TraceContext { traceparent: text.into(), tracestate: None }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use mesh_lattice::invocation::full_body;
 
-    #[test]
-    fn a_harmless_request_id_is_kept_and_another_replaced() {
-        let id = CallId::new();
-        let given = |value: &'static str| {
-            let mut headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static(value))]);
-            let used = request_id(&mut headers, id);
-            assert_eq!(headers[REQUEST_ID], used, "the actor sees the same");
-            used.to_str().unwrap().to_owned()
-        };
-        assert_eq!(given("abc-1.2:3"), "abc-1.2:3");
-        for harmful in ["", "a\"b", "a b", "<x>"] {
-            assert_eq!(given(harmful), id.to_string());
+    use super::*;
+    use crate::{
+        connection::watch::{Patience, Watch},
+        limits::Limits,
+    };
+
+    fn settled(method: Method, status: u16, body: Body, said: &[&'static str]) -> Vec<String> {
+        let peer = std::net::IpAddr::from([127, 0, 0, 1]);
+        let in_flight = Watch::new(peer, &Patience::new(&Limits::default())).begin();
+        let mut response = Response::new(ResponseBody::new(body, RESPONSE_IDLE, None, in_flight));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        for length in said {
+            response.headers_mut().append(header::CONTENT_LENGTH, HeaderValue::from_static(length));
         }
+        settle_length(&method, &mut response);
+        let lengths = response.headers().get_all(header::CONTENT_LENGTH).iter();
+        lengths.map(|length| length.to_str().unwrap().to_owned()).collect()
     }
 
     #[test]
-    fn only_a_traceparent_of_the_standard_is_taken() {
-        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert!(is_traceparent(good));
-        assert!(is_traceparent(&fresh_trace().traceparent));
-        for bad in [
-            "",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
-        ] {
-            assert!(!is_traceparent(bad), "{bad}");
+    fn an_answer_cannot_lie_about_its_length() {
+        let five = || full_body("hello".into());
+        assert_eq!(settled(Method::GET, 200, five(), &["5"]), ["5"]);
+        assert_eq!(settled(Method::GET, 200, five(), &["50"]), ["5"]);
+        assert_eq!(settled(Method::GET, 200, five(), &["5", "6"]), ["5"]);
+        assert_eq!(settled(Method::GET, 200, empty_body(), &["5"]), ["0"]);
+        assert_eq!(settled(Method::HEAD, 200, empty_body(), &["5"]), ["5"], "what GET would have sent");
+        assert_eq!(settled(Method::GET, 304, empty_body(), &["5"]), ["5"]);
+        assert!(settled(Method::GET, 200, five(), &[]).is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_is_none_is_refused() {
+        for (status, good) in [(200, true), (404, true), (100, false), (101, false)] {
+            let parts = Response::builder().status(status).body(()).unwrap().into_parts().0;
+            let reply = Reply { answer: Answer::Http(Box::new(parts)), body: None };
+            assert_eq!(head_of(reply).is_ok(), good, "{status}");
         }
     }
 }

@@ -5,19 +5,25 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use mesh_lattice::Deadline;
 use mesh_provider::LinkId;
 use tokio::{
-    net::TcpListener,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::OwnedSemaphorePermit,
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     connection::{Connections, Phase},
+    counters::Reason,
     exchange::{Outward, Site},
+    respond::FULL,
     routes::{Route, Taken},
     settings::ServerSettings,
     sharing::Shared,
 };
+
+/// How long a client that finds no place may take to hear that.
+const REFUSAL: Duration = Duration::from_secs(1);
 
 /// An address that this host accepts at.
 pub(crate) struct Listener {
@@ -41,8 +47,7 @@ impl Listener {
         let (socket, shared) = Shared::take(dir.join(name), address, &tasks).await?;
         let site = Arc::new(Site::new(outward, settings));
         let stop = CancellationToken::new();
-        let slots = Arc::new(Semaphore::new(settings.max_connections));
-        let accepting = tasks.spawn(accept(Arc::clone(&site), socket, slots, stop.clone()));
+        let accepting = tasks.spawn(accept(Arc::clone(&site), socket, stop.clone()));
         Ok(Self { site, shared: Some(shared), accepting: Some(accepting), stop, tasks })
     }
 
@@ -69,22 +74,29 @@ impl Listener {
         self.accepting.as_ref().is_some_and(|accepting| !accepting.is_finished())
     }
 
-    /// Stops accepting, finishes what is there, and cuts what is left at the deadline.
-    pub(crate) async fn close(mut self, deadline: Deadline) {
-        // 1. No more connections. What is queued stays in the socket, which other hosts of this machine accept from.
+    /// Stops: `leave` says for how long it still accepts and answers, so that whoever balances over several addresses
+    /// hears first that this one goes. Then finishes what is there, and cuts what is left at the deadline.
+    pub(crate) async fn close(mut self, leave: Duration, deadline: Deadline) {
+        let connections = &self.site.connections;
+        // 1. Everybody is told to go elsewhere, and nobody is turned away. Half of the time is for what is left then.
+        let leave = leave.min(deadline.remaining() / 2);
+        if !leave.is_zero() {
+            connections.enter(Phase::Leaving);
+            tokio::time::sleep(leave).await;
+        }
+        // 2. No more connections. What is queued stays in the socket, which other hosts of this machine accept from.
         self.stop.cancel();
-        self.site.connections.enter(Phase::Draining);
         let socket = match self.accepting.take() {
             Some(accepting) => accepting.await.ok().and_then(|socket| socket.into_std().ok()),
             None => None,
         };
-        // 2. Where no other host does, what is queued is served here.
+        // 3. Where no other host does, what is queued is served here.
         if let (Some(socket), Some(shared)) = (socket, self.shared.take()) {
             let site = &self.site;
             shared.give_up(socket, |socket| empty_queue(site, socket)).await;
         }
-        // 3. Each connection ends with the response to its last request.
-        let connections = &self.site.connections;
+        connections.enter(Phase::Draining);
+        // 4. Each connection ends with the response to its last request.
         if tokio::time::timeout(deadline.remaining(), connections.ended()).await.is_err() {
             tracing::warn!("requests that did not end in time are cut off");
             connections.enter(Phase::Closed);
@@ -103,31 +115,54 @@ impl Drop for Listener {
 }
 
 fn empty_queue(site: &Arc<Site>, socket: &std::net::TcpListener) {
-    while let Ok((stream, _)) = socket.accept() {
-        let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(stream));
+    while let Ok((stream, peer)) = socket.accept() {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
         match stream {
-            Ok(stream) => Connections::start(site, stream, None),
+            Ok(stream) => take(site, stream, peer),
             Err(error) => tracing::debug!(%error, "a connection ended before it began"),
         }
     }
 }
 
-/// Accepts until it is stopped, and returns the socket. At the limit of connections it accepts nothing: what is queued
-/// is for the other hosts, or waits.
-async fn accept(site: Arc<Site>, socket: TcpListener, slots: Arc<Semaphore>, stop: CancellationToken) -> TcpListener {
-    while let Some(Some((stream, permit))) = stop.run_until_cancelled(next(&socket, &slots)).await {
-        Connections::start(&site, stream, Some(permit));
+/// Serves a connection, or says that there is no place for it.
+fn take(site: &Arc<Site>, stream: TcpStream, peer: SocketAddr) {
+    let connections = &site.connections;
+    if let Err(stream) = Connections::start(site, stream, peer.ip()) {
+        connections.counters.closed(Reason::Full);
+        if let Ok(place) = Arc::clone(&site.refusing).try_acquire_owned() {
+            connections.aside(refuse(stream, place));
+        }
+    }
+}
+
+/// Says that the server is full, and reads what the client sends until it has heard that.
+async fn refuse(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
+    let said = async {
+        stream.write_all(FULL).await?;
+        stream.shutdown().await?;
+        let mut space = [0; 1024];
+        while stream.read(&mut space).await? > 0 {}
+        Ok::<(), std::io::Error>(())
+    };
+    if !matches!(tokio::time::timeout(REFUSAL, said).await, Ok(Ok(()))) {
+        tracing::trace!("a client that was refused did not hear it out");
+    }
+}
+
+/// Accepts until it is stopped, and returns the socket.
+async fn accept(site: Arc<Site>, socket: TcpListener, stop: CancellationToken) -> TcpListener {
+    while let Some((stream, peer)) = stop.run_until_cancelled(next(&socket)).await {
+        take(&site, stream, peer);
         // The host that shares the socket gets its turn.
         tokio::task::yield_now().await;
     }
     socket
 }
 
-async fn next(socket: &TcpListener, slots: &Arc<Semaphore>) -> Option<(tokio::net::TcpStream, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(slots).acquire_owned().await.ok()?;
+async fn next(socket: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match socket.accept().await {
-            Ok((stream, _)) => return Some((stream, permit)),
+            Ok(accepted) => return accepted,
             Err(error) if is_the_connections_own(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

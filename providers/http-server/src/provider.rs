@@ -1,10 +1,12 @@
 //! The provider: links become routes; an address is opened with the first link that names it and closed with the last.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, join_all};
 use mesh_lattice::{CallError, Code, Deadline, Interface, InterfacePattern, Invocation, Name, Reply, Serve};
-use mesh_provider::{ConfigError, Context, End, Factory, LinkError, LinkId, Provider, ProviderLink, StartError};
+use mesh_provider::{
+    ConfigError, Context, End, Factory, LinkError, LinkId, Metric, Provider, ProviderLink, StartError,
+};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
@@ -116,7 +118,7 @@ impl HttpServer {
                 && let Some(listener) = open.listeners.remove(&address)
             {
                 let deadline = Deadline::after(crate::settings::DEFAULT_TIMEOUT);
-                self.closing.spawn(listener.close(deadline));
+                self.closing.spawn(listener.close(Duration::ZERO, deadline));
             }
         }
     }
@@ -152,6 +154,10 @@ impl Provider for HttpServer {
         })
     }
 
+    fn metrics(&self) -> Vec<Metric> {
+        self.outward.counters.metrics()
+    }
+
     fn drain(&self, deadline: Deadline) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let listeners = {
@@ -159,7 +165,8 @@ impl Provider for HttpServer {
                 open.stopping = true;
                 std::mem::take(&mut open.listeners)
             };
-            join_all(listeners.into_values().map(|listener| listener.close(deadline))).await;
+            let leave = self.settings.limits.drain_delay;
+            join_all(listeners.into_values().map(|listener| listener.close(leave, deadline))).await;
             self.closing.close();
             if tokio::time::timeout(deadline.remaining(), self.closing.wait()).await.is_err() {
                 tracing::warn!("an address that lost its last link did not close in time");

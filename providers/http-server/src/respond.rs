@@ -6,6 +6,10 @@ use mesh_lattice::Code;
 
 use crate::{body::ResponseBody, connection::InFlight};
 
+/// A connection that finds no place hears this, and that it may come again.
+pub(crate) const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 17\r\n\r\n{\"error\":\"full\"}\n";
+
 /// A response head that was made here, and the code that says why.
 #[derive(Debug)]
 pub(crate) struct Own {
@@ -15,8 +19,13 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    pub(crate) fn new(status: StatusCode, code: &'static str) -> Self {
+    fn new(status: StatusCode, code: &'static str) -> Self {
         Self { status, code, headers: HeaderMap::new() }
+    }
+
+    fn with(mut self, name: header::HeaderName, value: &'static str) -> Self {
+        self.headers.insert(name, HeaderValue::from_static(value));
+        self
     }
 
     pub(crate) fn no_route() -> Self {
@@ -24,17 +33,49 @@ impl Own {
     }
 
     pub(crate) fn read_only() -> Self {
-        let mut own = Self::new(StatusCode::METHOD_NOT_ALLOWED, "read_only");
-        own.headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        own
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "read_only").with(header::ALLOW, "GET, HEAD")
     }
 
+    pub(crate) fn bad_request(code: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code)
+    }
+
+    pub(crate) fn uri_too_long() -> Self {
+        Self::new(StatusCode::URI_TOO_LONG, "uri_too_long")
+    }
+
+    pub(crate) fn method_unsupported() -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "method_unsupported")
+    }
+
+    pub(crate) fn expectation_failed() -> Self {
+        Self::new(StatusCode::EXPECTATION_FAILED, "expectation_failed")
+    }
+
+    pub(crate) fn body_too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large")
+    }
+
+    pub(crate) fn body_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout")
+    }
+
+    pub(crate) fn body_broken() -> Self {
+        Self::bad_request("body_broken")
+    }
+
+    /// A call that failed.
     pub(crate) fn failed(code: Code) -> Self {
-        let mut own = Self::new(status(code), code.as_str());
-        if own.status == StatusCode::SERVICE_UNAVAILABLE {
-            own.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let own = Self::new(status(code), code.as_str());
+        match own.status {
+            StatusCode::SERVICE_UNAVAILABLE => own.with(header::RETRY_AFTER, "1"),
+            _ => own,
         }
-        own
+    }
+
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
     }
 
     /// With its body: the code and the id of the request, whose characters are known to be harmless.
@@ -70,5 +111,17 @@ fn status(code: Code) -> StatusCode {
         | Code::Unsupported
         | Code::Unauthenticated
         | Code::Backend => StatusCode::BAD_GATEWAY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_full_server_says_has_the_length_that_it_claims() {
+        let text = std::str::from_utf8(FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())) && head.contains("retry-after: 1"));
     }
 }

@@ -1,5 +1,5 @@
 //! What the configuration of the provider and of its links may say. The keys are those that users of other HTTP
-//! providers have in their manifests, and `listen`.
+//! providers have in their manifests, and `listen`; limits stand in `limits.rs`.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -10,7 +10,11 @@ use http::{HeaderName, HeaderValue, header};
 use mesh_lattice::application::Values;
 use mesh_provider::{ConfigError, LinkError, ProviderLink, Settings, settings::with_json};
 
-use crate::cors::Cors;
+use crate::{
+    cors::Cors,
+    head::normal_path,
+    limits::{Limits, max_body},
+};
 
 /// Where it listens when nobody says where.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8000);
@@ -27,16 +31,8 @@ pub struct ServerSettings {
     pub default_address: SocketAddr,
     /// Which header says the host name that links are told apart by: `header`.
     pub host_header: HeaderName,
-    /// Connections open at the same time on one address: `max_connections`.
-    pub max_connections: usize,
-    /// From a request's first byte, or a connection's opening, to the end of its head: `header_timeout_ms`.
-    pub header_timeout: Duration,
-    /// Between two parts of a body, in either direction: `body_timeout_ms`.
-    pub body_timeout: Duration,
-    /// Between two requests on a connection: `idle_timeout_ms`.
-    pub idle_timeout: Duration,
-    /// How long connections without a request are still read from while the server stops: `drain_delay_ms`.
-    pub drain_delay: Duration,
+    /// What connections and requests may do.
+    pub limits: Limits,
 }
 
 impl ServerSettings {
@@ -59,7 +55,6 @@ impl ServerSettings {
             return Err(ConfigError::invalid("routing_mode", "address, host or path"));
         }
         let host_header = settings.parsed::<HeaderName>("header", "a header's name")?.unwrap_or(header::HOST);
-        let max_connections = settings.parsed::<u16>("max_connections", "a number up to 65535")?.unwrap_or(8192);
         let read = Self {
             default_address: match (default_address, port) {
                 (Some(address), _) => address,
@@ -67,11 +62,7 @@ impl ServerSettings {
                 (None, None) => DEFAULT_ADDRESS,
             },
             host_header,
-            max_connections: usize::from(max_connections).max(1),
-            header_timeout: settings.millis("header_timeout_ms")?.unwrap_or(Duration::from_secs(5)),
-            body_timeout: settings.millis("body_timeout_ms")?.unwrap_or(Duration::from_secs(10)),
-            idle_timeout: settings.millis("idle_timeout_ms")?.unwrap_or(Duration::from_secs(60)),
-            drain_delay: settings.millis("drain_delay_ms")?.unwrap_or(Duration::from_secs(1)),
+            limits: Limits::read(&mut settings)?,
         };
         settings.warn_unknown("an HTTP server");
         Ok(read)
@@ -87,8 +78,10 @@ pub struct LinkSettings {
     pub host: Option<String>,
     /// The path that requests begin with, without a slash at its end: `path`.
     pub path: String,
-    /// From a request's head to the head of its response: `timeout_ms`, or the link's own.
+    /// From the beginning of the call to the head of the response: `timeout_ms`, or the link's own.
     pub timeout: Duration,
+    /// The largest body of a request: `max_body_bytes`, or the provider's own.
+    pub max_body: u64,
     /// Whether a connection ends with its first response: `disable_keepalive`.
     pub close: bool,
     /// Whether only GET and HEAD get through: `readonly_mode`.
@@ -126,6 +119,7 @@ impl LinkSettings {
             host: settings.text("host").map(str::to_ascii_lowercase),
             path: path(&mut settings)?,
             timeout: settings.millis("timeout_ms")?.or(link.timeout).unwrap_or(DEFAULT_TIMEOUT),
+            max_body: max_body(&mut settings)?.unwrap_or(server.limits.max_body),
             close: settings.flag("disable_keepalive")?.unwrap_or(false),
             read_only: settings.flag("readonly_mode")?.unwrap_or(false),
             cache_control: settings.parsed("cache_control", "the value of a header")?,
@@ -141,7 +135,7 @@ fn path(settings: &mut Settings<'_>) -> Result<String, ConfigError> {
     if !path.starts_with('/') || path.bytes().any(|b| !b.is_ascii_graphic() || matches!(b, b'?' | b'#')) {
         return Err(ConfigError::invalid("path", "a path that begins with / and has no ? or #"));
     }
-    Ok(path.trim_end_matches('/').to_owned())
+    Ok(normal_path(path).trim_end_matches('/').to_owned())
 }
 
 /// An address as people write it: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080`.
@@ -214,6 +208,7 @@ mod tests {
         let link = link(&[("host", "API.example.com"), ("path", "/v1/"), ("timeout_ms", "250")]).unwrap();
         assert_eq!((link.host.as_deref(), link.path.as_str()), (Some("api.example.com"), "/v1"));
         assert_eq!(link.timeout, Duration::from_millis(250));
+        assert_eq!(self::link(&[("max_body_bytes", "7")]).unwrap().max_body, 7);
     }
 
     #[test]

@@ -30,6 +30,7 @@ use tokio::{
 pub struct Actors {
     fail: std::sync::Mutex<Option<Code>>,
     running: AtomicUsize,
+    begun: AtomicUsize,
     pub served: AtomicU64,
     released: Notify,
 }
@@ -51,12 +52,18 @@ impl Actors {
         self.running.load(Ordering::SeqCst)
     }
 
+    /// Calls that have begun, ever.
+    pub fn begun(&self) -> usize {
+        self.begun.load(Ordering::SeqCst)
+    }
+
     pub fn release(&self) {
         self.released.notify_one();
     }
 
     async fn answer(&self, invocation: Invocation) -> Result<Reply, CallError> {
         self.running.fetch_add(1, Ordering::SeqCst);
+        self.begun.fetch_add(1, Ordering::SeqCst);
         let _running = Running(self);
         if let Some(code) = *self.fail.lock().unwrap() {
             return Err(CallError::new(code, "a secret of the inside"));
@@ -68,6 +75,8 @@ impl Actors {
         let (body, text): (Body, String) = match head.uri.path() {
             "/mirror" => (invocation.body.unwrap_or_else(empty_body), String::new()),
             "/hang" => std::future::pending().await,
+            "/liar" => return Ok(liar()),
+            "/endless" => (endless(), String::new()),
             "/hold" => {
                 self.released.notified().await;
                 (empty_body(), "held".into())
@@ -85,9 +94,10 @@ impl Actors {
                     None => Default::default(),
                 };
                 let id = head.headers["x-request-id"].to_str().unwrap();
+                let host = head.headers.get("host").map_or("-", |host| host.to_str().unwrap());
                 let (target, link) = (invocation.target.unwrap(), invocation.link);
                 let sent = String::from_utf8_lossy(&sent).into_owned();
-                (empty_body(), format!("{target} {link} {} {} {id} {sent}", head.method, head.uri))
+                (empty_body(), format!("{target} {} {} {host} {link} {id} {sent}", head.method, head.uri))
             }
         };
         self.served.fetch_add(1, Ordering::SeqCst);
@@ -95,6 +105,26 @@ impl Actors {
         let (parts, ()) = http::Response::new(()).into_parts();
         Ok(Reply { answer: Answer::Http(Box::new(parts)), body: Some(body) })
     }
+}
+
+/// An answer whose headers are not its own to say, or not true.
+fn liar() -> Reply {
+    let response = http::Response::builder()
+        .header("content-length", "500")
+        .header("connection", "x-hop, close")
+        .header("x-hop", "1")
+        .header("keep-alive", "timeout=1")
+        .header("upgrade", "h2c")
+        .header("transfer-encoding", "chunked");
+    let (parts, ()) = response.body(()).unwrap().into_parts();
+    Reply { answer: Answer::Http(Box::new(parts)), body: Some(full_body("five.".into())) }
+}
+
+/// A body without an end.
+fn endless() -> Body {
+    let part = bytes::Bytes::from(vec![b'e'; 16 << 10]);
+    let parts = futures::stream::repeat_with(move || Ok(http_body::Frame::data(part.clone())));
+    http_body_util::StreamBody::new(parts).boxed_unsync()
 }
 
 impl Serve for Actors {
@@ -132,6 +162,13 @@ impl Server {
 
     pub async fn put(&self, link: ProviderLink) -> Result<(), LinkError> {
         self.provider.put_link(link).await
+    }
+
+    /// A value that it counts.
+    pub fn counted(&self, metric: &str, labels: &str) -> u64 {
+        let all = self.provider.metrics();
+        let values = &all.iter().find(|one| one.name == metric).unwrap().values;
+        values.iter().find(|(of, _)| *of == labels).unwrap().1
     }
 
     pub async fn drain(&self) {

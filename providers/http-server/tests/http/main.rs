@@ -10,6 +10,9 @@
     reason = "a test fails by panicking and prints what it measured"
 )]
 
+mod abuse;
 mod fixture;
+mod http2;
+mod raw;
 mod serving;
 mod sharing;

@@ -23,11 +23,11 @@ async fn a_request_becomes_a_call_and_its_answer_a_response() {
         let response = send(&mut stream, &request).await;
         assert_eq!(response.status, 200);
         assert_eq!(response.header("x-request-id"), Some(format!("r{number}")));
-        assert_eq!(response.text(), format!("hello default POST /a?b={number} r{number} hello"));
+        assert_eq!(response.text(), format!("hello POST /a?b={number} x default r{number} hello"));
     }
     let response = get(address, "/").await;
     let id = response.header("x-request-id").unwrap();
-    assert_eq!(response.text(), format!("hello default GET / {id} "), "the actor sees the id that the client gets");
+    assert_eq!(response.text(), format!("hello GET / x default {id} "), "the actor sees the id that the client gets");
     server.drain().await;
 }
 
@@ -165,7 +165,7 @@ async fn slow_and_large_heads_are_refused_while_others_are_served() {
         assert!(matches!(end, Ok(0) | Err(_)), "a head that does not come ends the connection");
     }
     let response = read_response(&mut body).await;
-    assert_eq!(response.status, 502, "the call with half a body failed");
+    assert_eq!(response.status, 408, "half a body");
 
     let mut large = TcpStream::connect(address).await.unwrap();
     let mut request = b"GET / HTTP/1.1\r\nhost: x\r\n".to_vec();
@@ -178,7 +178,7 @@ async fn slow_and_large_heads_are_refused_while_others_are_served() {
     let mut answer = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(5), large.read_to_end(&mut answer)).await.unwrap();
     let answer = String::from_utf8_lossy(&answer);
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert_eq!(get(address, "/").await.status, 200);
     server.drain().await;
 }
