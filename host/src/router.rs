@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! actor, provider ─► Router ─┬─► what serves here          no NATS message
-//!                            ├─► a host, then one other    where the first has certainly not done it
+//!                            ├─► a host, then one other    where the first has certainly not done it, or where it
+//!                            │                             is silent or gone and the call may run twice
 //!                            └─► a bounded wait            wanted, but ready nowhere
 //! other host ──────► Inward ───► what serves here, or a refusal: a call crosses the lattice once
 //! ```
@@ -11,26 +12,41 @@
 //! The choice itself is pure: [`target`]. What is known is one immutable [`table::Table`], replaced as a whole; no
 //! lock is held across a wait.
 
+pub mod budget;
 pub mod count;
+mod idempotent;
 mod keep;
 pub mod table;
 pub mod target;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
-use mesh_lattice::{CallError, Code, Deadline, HostId, Invocation, Reply, Serve, frame::Load};
-use mesh_transport::refusals::{About, Kind, Reason, Refusals};
+use mesh_lattice::{CallError, Code, Deadline, HostId, Invocation, Monotonic, Reply, Serve};
+use mesh_transport::{
+    Leave,
+    refusals::{About, Kind, Reason, Refusals},
+};
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
     time::timeout,
 };
 
-use crate::telemetry::{Place, Tracer};
+use crate::{
+    links::Grant,
+    telemetry::{Place, Tracer},
+};
+use budget::Budget;
 use count::Counters;
-use keep::keep;
+use keep::{Kept, keep};
 use table::{Local, Path, Table};
-use target::{Choice, choose};
+use target::{Choice, Standing, choose};
 
 /// Calls that may wait for a target at one time; beyond that they are refused as busy.
 const MAX_WAITING: usize = 1024;
@@ -44,20 +60,30 @@ const LINK_LAG: Duration = Duration::from_secs(1);
 
 /// Calls on other hosts.
 pub trait Far: Send + Sync {
-    /// Makes the call on this host.
-    fn call<'a>(&'a self, host: &'a HostId, call: Invocation) -> BoxFuture<'a, Result<Reply, CallError>>;
+    /// Makes the call on this host; gives it up with `lost` where the host is silent and `leave` says so.
+    fn call<'a>(
+        &'a self,
+        host: &'a HostId,
+        call: Invocation,
+        leave: Leave<'a>,
+    ) -> BoxFuture<'a, Result<Reply, CallError>>;
 
-    /// How full the host is, as it came with its last answer.
-    fn load(&self, host: &HostId) -> Option<Load>;
+    /// What is known of the host.
+    fn standing(&self, host: &HostId) -> Standing;
 }
 
 impl Far for mesh_transport::Remote {
-    fn call<'a>(&'a self, host: &'a HostId, call: Invocation) -> BoxFuture<'a, Result<Reply, CallError>> {
-        Box::pin(mesh_transport::Remote::call(self, host, call))
+    fn call<'a>(
+        &'a self,
+        host: &'a HostId,
+        call: Invocation,
+        leave: Leave<'a>,
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
+        Box::pin(self.call_unless_silent(host, call, leave))
     }
 
-    fn load(&self, host: &HostId) -> Option<Load> {
-        mesh_transport::Remote::load(self, host)
+    fn standing(&self, host: &HostId) -> Standing {
+        Standing { load: self.load(host), silent: self.is_silent(host) }
     }
 }
 
@@ -69,6 +95,7 @@ pub struct Router {
     tracer: Option<Tracer>,
     counters: Counters,
     refusals: Arc<Refusals>,
+    retries: Budget,
 }
 
 /// What became of a call that was offered to other hosts.
@@ -89,7 +116,8 @@ impl Router {
         refusals: Arc<Refusals>,
     ) -> Arc<Self> {
         let waiting = Semaphore::new(MAX_WAITING);
-        Arc::new(Self { table, far, waiting, tracer, counters: Counters::default(), refusals })
+        let retries = Budget::new(Monotonic::now());
+        Arc::new(Self { table, far, waiting, tracer, counters: Counters::default(), refusals, retries })
     }
 
     /// What this host refused.
@@ -102,6 +130,12 @@ impl Router {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What is left for calls that are made once more elsewhere, and what they used.
+    #[must_use]
+    pub fn retries(&self) -> &Budget {
+        &self.retries
     }
 
     /// How many calls wait for a target.
@@ -156,20 +190,20 @@ impl Router {
     /// Offers the call to whoever the choice falls on.
     async fn offer(&self, path: &Path, site: &str, call: Invocation) -> Offered {
         let random = call.id.0.as_u64_pair().1;
-        let load = |host: &HostId| self.far.as_ref().and_then(|far| far.load(host));
-        match choose(path.here(), &path.remote, site, random, load) {
+        let about = |host: &HostId| self.far.as_ref().map_or_else(Standing::default, |far| far.standing(host));
+        match choose(path.here(), &path.remote, site, random, about) {
             Choice::Local => Offered::Answered(self.call_local(path, call).await),
             Choice::LocalThen(host) => {
                 let (out, kept) = keep(call);
                 match self.call_local(path, out).await {
                     Err(busy) if busy.code == Code::Busy => match kept.again() {
-                        Some(call) => Offered::Answered(self.call_far(host, call).await),
+                        Some(call) => Offered::Answered(self.call_far(host, call, &|| false).await),
                         None => Offered::Answered(Err(busy)),
                     },
                     answered => Offered::Answered(answered),
                 }
             }
-            Choice::Remote(first, second) => self.offer_far([Some(first), second], call).await,
+            Choice::Remote(first, second) => self.offer_far(path, first, second, call).await,
             Choice::Nobody => {
                 let message = format!("{} is ready on no host", path.target);
                 Offered::Untaken(Box::new(call), CallError::new(Code::Unavailable, message))
@@ -177,29 +211,45 @@ impl Router {
         }
     }
 
-    async fn offer_far(&self, hosts: [Option<&HostId>; 2], mut call: Invocation) -> Offered {
-        let mut refusal = CallError::new(Code::Unavailable, "no host took the call");
-        for host in hosts.into_iter().flatten() {
-            let (out, kept) = keep(call);
-            match self.call_far(host, out).await {
-                Err(error) if matches!(error.code, Code::Busy | Code::Unavailable) => match kept.again() {
-                    Some(again) => (call, refusal) = (again, error),
-                    None => return Offered::Answered(Err(error)),
-                },
-                answered => return Offered::Answered(answered),
-            }
+    /// Offers the call to one host, and to the other where the first one did not do it or it may run twice.
+    async fn offer_far(&self, path: &Path, first: &HostId, second: Option<&HostId>, call: Invocation) -> Offered {
+        self.retries.note_call();
+        let grant = path.grant.as_deref();
+        let (out, mut kept) = keep(call);
+        // Asked at a silent host: whoever leaves it has a token for the other one.
+        let left = AtomicBool::new(false);
+        let leave = || {
+            let may = second.is_some() && kept.may_run_twice(grant) && self.may_retry();
+            left.store(may, Ordering::Relaxed);
+            may
+        };
+        let refusal = match self.call_far(first, out, &leave).await {
+            Err(error) if may_go_on(&error, &kept, grant) => error,
+            answered => return Offered::Answered(answered),
+        };
+        if !refusal.code.nothing_done() {
+            kept.renew();
         }
-        if refusal.code == Code::Busy {
-            return Offered::Answered(Err(refusal));
+        let Some(second) = second.filter(|_| left.load(Ordering::Relaxed) || self.may_retry()) else {
+            return untaken(kept, refusal);
+        };
+        let Some(again) = kept.again() else { return Offered::Answered(Err(refusal)) };
+        let (out, kept) = keep(again);
+        match self.call_far(second, out, &|| false).await {
+            Err(last) if matches!(last.code, Code::Busy | Code::Unavailable) => untaken(kept, last),
+            answered => Offered::Answered(answered),
         }
-        Offered::Untaken(Box::new(call), refusal)
     }
 
-    async fn call_far(&self, host: &HostId, call: Invocation) -> Result<Reply, CallError> {
+    fn may_retry(&self) -> bool {
+        self.retries.take(Monotonic::now())
+    }
+
+    async fn call_far(&self, host: &HostId, call: Invocation, leave: Leave<'_>) -> Result<Reply, CallError> {
         match &self.far {
             Some(far) => {
                 let open = self.counters.begin(Place::Remote);
-                let result = far.call(host, call).await;
+                let result = far.call(host, call, leave).await;
                 open.end(&result);
                 result
             }
@@ -268,6 +318,23 @@ impl Router {
                 return Ok((path, call));
             }
         }
+    }
+}
+
+/// Whether a call that ended so may be made once more: nothing was done, or it may run twice.
+fn may_go_on(error: &CallError, kept: &Kept, grant: Option<&Grant>) -> bool {
+    match error.code {
+        Code::Busy | Code::Unavailable => true,
+        Code::Lost | Code::ReplyLost => kept.may_run_twice(grant),
+        _ => false,
+    }
+}
+
+/// A call that nobody took: a busy host says so at once, any other may be waited for.
+fn untaken(kept: Kept, refusal: CallError) -> Offered {
+    match kept.again() {
+        Some(call) if refusal.code != Code::Busy => Offered::Untaken(Box::new(call), refusal),
+        _ => Offered::Answered(Err(refusal)),
     }
 }
 

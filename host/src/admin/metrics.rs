@@ -78,6 +78,7 @@ impl Metrics {
         text.value("mesh_uptime_seconds", "", self.started.elapsed().as_secs());
         self.calls(&mut text);
         self.refusals(&mut text);
+        self.retries(&mut text);
         self.actors(&mut text);
         self.providers(&mut text);
         self.of_providers(&mut text);
@@ -122,6 +123,15 @@ impl Metrics {
             let labels = format!("refused=\"{}\",reason=\"{}\"", kind.as_str(), reason.as_str());
             text.value("mesh_refusals_total", &labels, count);
         }
+    }
+
+    /// Calls that were made once more elsewhere.
+    fn retries(&self, text: &mut Text) {
+        let retries = self.router.retries();
+        text.metric("mesh_calls_retried_elsewhere_total", "counter", "Calls that were made once more on another host.");
+        text.value("mesh_calls_retried_elsewhere_total", "", retries.granted());
+        text.metric("mesh_retry_budget_empty_total", "counter", "Calls that were not, because too many had been.");
+        text.value("mesh_retry_budget_empty_total", "", retries.refused());
     }
 
     fn actors(&self, text: &mut Text) {

@@ -13,25 +13,37 @@ use crate::{
 #[derive(Default)]
 struct Recorder {
     asked: Mutex<Vec<HostId>>,
+    ids: Mutex<Vec<mesh_lattice::CallId>>,
     answers: Mutex<HashMap<HostId, Code>>,
+    /// Hosts that say nothing.
+    silent: Mutex<Vec<HostId>>,
 }
 
 impl Recorder {
     fn refusing(hosts: &[(u8, Code)]) -> Arc<Self> {
         let answers = hosts.iter().map(|(seed, code)| (host_id(*seed), *code)).collect();
-        Arc::new(Self { asked: Mutex::default(), answers: Mutex::new(answers) })
+        Arc::new(Self { answers: Mutex::new(answers), ..Self::default() })
     }
 }
 
 impl Far for Recorder {
-    fn call<'a>(&'a self, host: &'a HostId, _: Invocation) -> BoxFuture<'a, Result<Reply, CallError>> {
+    fn call<'a>(
+        &'a self,
+        host: &'a HostId,
+        call: Invocation,
+        leave: Leave<'a>,
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
         self.asked.lock().push(host.clone());
-        let code = self.answers.lock().get(host).copied();
+        self.ids.lock().push(call.id);
+        let mut code = self.answers.lock().get(host).copied();
+        if self.silent.lock().contains(host) {
+            code = if leave() { Some(Code::Lost) } else { Some(Code::DeadlineExceeded) };
+        }
         Box::pin(async move { code.map_or_else(|| Ok(answer()), |code| Err(CallError::new(code, "far"))) })
     }
 
-    fn load(&self, _: &HostId) -> Option<Load> {
-        None
+    fn standing(&self, _: &HostId) -> Standing {
+        Standing::default()
     }
 }
 
@@ -133,6 +145,57 @@ async fn a_call_that_may_have_been_done_is_not_made_again() {
         assert_eq!(code(router.serve(call("web", "counter")).await), Some(failed));
         assert_eq!(far.asked.lock().len(), 1);
     }
+}
+
+/// A call that may run twice.
+fn reading() -> Invocation {
+    let mut reading = call("web", "counter");
+    reading.operation = mesh_lattice::wit::keyvalue::operation::GET.into();
+    reading
+}
+
+#[tokio::test]
+async fn a_call_that_may_run_twice_leaves_a_silent_host_and_any_other_stays() {
+    let far = Arc::new(Recorder::default());
+    far.silent.lock().push(host_id(1));
+    let (router, _publish) = router(table(None, &[1, 2]), &far);
+    for _ in 0..20 {
+        assert_eq!(code(router.serve(reading()).await), None);
+    }
+    assert!(far.asked.lock().contains(&host_id(1)), "the draw reaches both");
+    assert_eq!(router.retries().granted(), far.asked.lock().len() as u64 - 20);
+    let mut stayed = 0;
+    for _ in 0..20 {
+        stayed += u32::from(code(router.serve(call("web", "counter")).await) == Some(Code::DeadlineExceeded));
+    }
+    assert!(stayed > 0, "it is asked again, to the deadline");
+}
+
+#[tokio::test]
+async fn a_call_that_was_lost_is_made_again_under_a_new_id_if_it_may_run_twice() {
+    for unknown in [Code::Lost, Code::ReplyLost] {
+        let far = Recorder::refusing(&[(1, unknown)]);
+        let (router, _publish) = router(table(None, &[1, 2]), &far);
+        for _ in 0..20 {
+            assert_eq!(code(router.serve(reading()).await), None);
+        }
+        let ids = far.ids.lock();
+        assert!(ids.len() > 20, "the draw reaches both");
+        assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), ids.len());
+    }
+}
+
+#[tokio::test]
+async fn calls_are_made_again_elsewhere_within_the_budget_alone() {
+    let far = Recorder::refusing(&[(1, Code::Busy), (2, Code::Busy)]);
+    let (router, _publish) = router(table(None, &[1, 2]), &far);
+    for _ in 0..1_000 {
+        assert_eq!(code(router.serve(call("web", "counter")).await), Some(Code::Busy));
+    }
+    let again = far.asked.lock().len() - 1_000;
+    assert_eq!(again as u64, router.retries().granted());
+    assert!((200..=400).contains(&again), "a fifth, and what the bucket held and the time brought: {again}");
+    assert_eq!(router.retries().refused(), 1_000 - router.retries().granted());
 }
 
 #[tokio::test]

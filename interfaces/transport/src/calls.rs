@@ -2,27 +2,40 @@
 //!
 //! ```text
 //! Remote::call ── hello ──► session (once per pair of boots)
-//!              ── call  ──► Inbound: fresh? enrolled? new id? room? admitted? ── Serve
-//!              ◄── io ────  Reply │ Busy │ "no responders": nobody has it
-//!              ◄── io ───►  StreamData under StreamCredit, StreamEnd, StreamAbort, Cancel
+//!              ── call  ──► Inbound: in time? enrolled? new id? room? admitted? ── Serve
+//!              ◄── io ────  Reply │ Busy │ Accepted, then Reply │ "no responders": nobody has it
+//!              ── io ────►  the same call again, after silence: answered as before, never run twice
+//!              ◄── io ───►  StreamData under StreamCredit, StreamEnd, StreamAbort, Cancel, Ping, Pong
 //! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | `remote`, `ask`, `greet` | the caller: one call, its copies to one boot, the way there |
+//! | `inbound`, `take`, `memory`, `served` | the callee: what is read, what is taken, what was said, what runs |
+//! | `pulse` | whether the hosts that hold our calls live |
+//! | `source`, `lane`, `credit` | streams: sent, received, how far they may go |
 //!
 //! One task reads everything that comes ([`Inbound::run`]) and never waits for work: it opens a frame, finds whose it
 //! is and hands it on. A call taken runs in a task of its own; what the reader itself has to say (busy, credit,
 //! cancel) goes through a bounded outbox.
 
+mod ask;
+mod counters;
 mod credit;
 mod door;
+mod greet;
 mod head;
 mod inbound;
 mod lane;
+mod memory;
 mod outgoing;
+mod pulse;
 mod remote;
-mod seen;
 mod served;
 mod sessions;
 mod source;
 mod table;
+mod take;
 
 use std::{
     sync::{
@@ -43,10 +56,11 @@ use mesh_lattice::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
 };
 use tokio_util::task::TaskTracker;
 
+pub use counters::CallStats;
 pub use inbound::Inbound;
 pub use remote::Remote;
 
@@ -55,7 +69,9 @@ use crate::{
     refusals::{Kind, Refusals},
     session::{Class, Session, handshake::Identity},
 };
+use counters::{Counters, count};
 use credit::Budget;
+use memory::Memory;
 use outgoing::Outgoing;
 use served::Incoming;
 use sessions::Sessions;
@@ -64,6 +80,9 @@ use table::Table;
 /// What is to be sent waits here. Calls and streams wait for room; what the reader itself has to say is dropped where
 /// there is none, and said again or timed out by whoever misses it.
 const OUTBOX: usize = 1_024;
+
+/// Calls that wait for the connection at one time; further ones are refused as busy.
+const MAX_WAITING: usize = 4_096;
 
 /// Heads that are sent within so many microseconds of each other are sent together.
 const CLOSE_TOGETHER: u64 = 60;
@@ -97,6 +116,9 @@ pub trait AdmitCall: Send + Sync {
     /// What the caller hears.
     fn admit(&self, peer: &HostId, call: &Call) -> Result<(), CallError>;
 }
+
+/// Asked when a host is silent: whether the call may be given up there, to be made elsewhere.
+pub type Leave<'a> = &'a (dyn Fn() -> bool + Send + Sync);
 
 /// Settings of the calls of one host.
 #[derive(Clone)]
@@ -139,53 +161,6 @@ pub enum CallsError {
     Subscribe(String),
 }
 
-/// What happened so far, and what is open now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CallStats {
-    /// Calls sent to other hosts.
-    pub sent: u64,
-    /// Calls of other hosts that were begun.
-    pub taken: u64,
-    /// Calls answered `busy`.
-    pub busy: u64,
-    /// Calls dropped because they came after their deadline.
-    pub expired: u64,
-    /// Calls dropped because their id was taken before.
-    pub repeated: u64,
-    /// Calls refused by policy or by [`AdmitCall`].
-    pub refused: u64,
-    /// Calls that their callers cancelled.
-    pub cancelled: u64,
-    /// Messages that no session vouches for, or that came twice; [`crate::refusals`] says why.
-    pub rejected_frames: u64,
-    /// Hellos that led to no session; [`crate::refusals`] says why.
-    pub refused_hellos: u64,
-    /// Frames dropped because the outbox was full.
-    pub dropped: u64,
-    /// Sessions held.
-    pub sessions: u64,
-    /// Calls of ours that wait for their answer or its streams.
-    pub open_out: u64,
-    /// Calls of others that run here.
-    pub open_in: u64,
-}
-
-#[derive(Default)]
-struct Counters {
-    sent: AtomicU64,
-    taken: AtomicU64,
-    busy: AtomicU64,
-    expired: AtomicU64,
-    repeated: AtomicU64,
-    refused: AtomicU64,
-    cancelled: AtomicU64,
-    dropped: AtomicU64,
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
 /// What both directions share.
 struct Node {
     identity: Identity,
@@ -199,6 +174,10 @@ struct Node {
     sessions: Sessions,
     outgoing: Table<Arc<Outgoing>>,
     incoming: Table<Arc<Incoming>>,
+    /// What became of the calls that were taken.
+    memory: Memory,
+    /// Calls that may wait for the connection at one time.
+    waiting: Semaphore,
     budget: Arc<Budget>,
     outbox: mpsc::Sender<Post>,
     draining: watch::Sender<bool>,
@@ -233,6 +212,8 @@ pub async fn calls(
         sessions: Sessions::default(),
         outgoing: Table::default(),
         incoming: Table::default(),
+        memory: Memory::default(),
+        waiting: Semaphore::new(MAX_WAITING),
         budget: Arc::new(Budget::default()),
         outbox,
         draining: watch::Sender::new(false),
@@ -290,7 +271,11 @@ impl Node {
 
     /// Sends what belongs to the call `id` without ever waiting: drops it where the outbox is full.
     fn send_now(&self, session: &Session, id: CallId, frame: &Frame) {
-        let sealed = session.seal(Class::Io, frame, 256);
+        self.post_now(session, id, session.seal(Class::Io, frame, 0));
+    }
+
+    /// The same for a frame that is sealed already.
+    fn post_now(&self, session: &Session, id: CallId, sealed: Option<Bytes>) {
         let sent = sealed.is_some_and(|payload| {
             let message = Post::Message { subject: session.io_subject(id).into(), reply: None, payload };
             self.outbox.try_send(message).is_ok()
@@ -315,22 +300,14 @@ impl Node {
     }
 
     fn stats(&self) -> CallStats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let open = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         CallStats {
-            sent: read(&self.counters.sent),
-            taken: read(&self.counters.taken),
-            busy: read(&self.counters.busy),
-            expired: read(&self.counters.expired),
-            repeated: read(&self.counters.repeated),
-            refused: read(&self.counters.refused),
-            cancelled: read(&self.counters.cancelled),
             rejected_frames: self.refusals.of(Kind::Frame),
             refused_hellos: self.refusals.of(Kind::Hello),
-            dropped: read(&self.counters.dropped),
             sessions: open(self.sessions.len()),
             open_out: open(self.outgoing.len()),
             open_in: open(self.incoming.len()),
+            ..self.counters.read()
         }
     }
 }

@@ -24,7 +24,7 @@ use std::{
 
 use async_nats::{Client, connection::State, jetstream};
 use futures::StreamExt as _;
-use mesh_lattice::{name::LatticeName, stored::Event, subject};
+use mesh_lattice::{clock::Monotonic, name::LatticeName, stored::Event, subject};
 use tokio::{sync::watch, time::timeout};
 
 pub use error::{ConnectError, Disconnected, TooOld};
@@ -89,6 +89,8 @@ pub struct Health {
     pub control_epoch: u64,
     /// How often the data connection came up.
     pub data_epoch: u64,
+    /// When it did so last.
+    pub data_since: Monotonic,
 }
 
 /// The connections of one process. Cheap to clone.
@@ -255,6 +257,18 @@ impl Connections {
     /// How many hosts reconnect when the server comes back: what the jitter of our own attempts is made of.
     pub fn set_known_hosts(&self, hosts: usize) {
         self.inner.known_hosts.store(hosts.max(1), Ordering::Relaxed);
+    }
+
+    /// Whether the connection of calls is up, and others had the time to come back too: only then can be told who is
+    /// gone.
+    pub(crate) fn settled(&self) -> bool {
+        let (epoch, since) = {
+            let health = self.inner.health.borrow();
+            (health.data_epoch, health.data_since)
+        };
+        let window = options::reconnect_window(self.inner.known_hosts.load(Ordering::Relaxed));
+        // Up from the beginning: nobody had to come back.
+        self.data_up() && (epoch <= 1 || Monotonic::now().since(since) >= window)
     }
 
     /// One round trip to the server and back, on the control connection.

@@ -47,7 +47,7 @@ mod session;
 pub mod state;
 
 pub use artifact::{ArtifactError, Artifacts};
-pub use calls::{AdmitCall, CallStats, CallsConfig, CallsError, Inbound, PeerPolicy, Remote, calls};
+pub use calls::{AdmitCall, CallStats, CallsConfig, CallsError, Inbound, Leave, PeerPolicy, Remote, calls};
 pub use connect::{ConnectConfig, ConnectError, Connections, Disconnected, Events, Health, Tls, TooOld};
 pub use control::{Request, RequestError, Requests};
 pub use leader::{Candidate, Leadership};

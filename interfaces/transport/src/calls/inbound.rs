@@ -1,7 +1,5 @@
-//! The one task that reads what other hosts send: it opens, decides and hands on, and never waits for work.
-//!
-//! A new call passes these questions in order; the first "no" ends it. Is it sealed by a session we hold? Can its
-//! answer still be of use? Is its host enrolled now? Was its id taken before? Is there room? May its caller make it?
+//! The one task that reads what other hosts send: it opens, decides and hands on, and never waits for work. What it
+//! decides of calls stands in `take.rs`.
 //!
 //! Draining ends the subscriptions of `hello` and `call`, reads what was on its way to them, and keeps `io`.
 
@@ -12,7 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use mesh_lattice::{
     clock::Monotonic,
-    frame::{Busy, Call, Frame, Lane, Ping, ReplyHead},
+    frame::{Frame, Lane, Ping, ReplyHead, StreamAbort},
     id::CallId,
     invocation::{CallError, Code, Serve},
     subject,
@@ -28,12 +26,12 @@ use super::{
     AdmitCall, CallsError, Node, Post, count,
     door::{Door, door},
     lane::Receiver,
-    outgoing::Answered,
-    seen::{Freshness, Seen},
-    served::{Incoming, Taken},
+    outgoing::{Answered, Outgoing},
+    pulse::{self, pulse_id},
+    take::Copy,
 };
 use crate::{
-    refusals::{About, Kind, Reason},
+    refusals::{About, Kind},
     session::{Class, Rejected, Session, session_of},
 };
 
@@ -54,11 +52,10 @@ pub struct Inbound {
 }
 
 /// What the reader decides with.
-struct Reader {
-    node: Arc<Node>,
-    serve: Arc<dyn Serve>,
-    admit: Arc<dyn AdmitCall>,
-    seen: Seen,
+pub(super) struct Reader {
+    pub(super) node: Arc<Node>,
+    pub(super) serve: Arc<dyn Serve>,
+    pub(super) admit: Arc<dyn AdmitCall>,
     door: Door,
 }
 
@@ -84,11 +81,12 @@ impl Inbound {
     pub async fn run(self, serve: Arc<dyn Serve>, admit: Arc<dyn AdmitCall>, cancel: CancellationToken) {
         let Self { node, hello, call, io, outbox, draining } = self;
         let (door, doorkeeper) = door(&node);
-        let reader = Reader { node: Arc::clone(&node), serve, admit, seen: Seen::default(), door };
+        let reader = Reader { node: Arc::clone(&node), serve, admit, door };
         let mut beside = JoinSet::new();
         // A task of its own, so that it runs after those that fill the outbox and not in between.
         beside.spawn(send_outbox(Arc::clone(&node), outbox));
         beside.spawn(doorkeeper.run());
+        beside.spawn(pulse::run(Arc::clone(&node)));
         tokio::select! {
             biased;
             () = cancel.cancelled() => {}
@@ -201,14 +199,19 @@ impl Reader {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
             let id = message.subject.rsplit('.').next().and_then(|token| token.parse::<CallId>().ok());
             if let Some(call) = id.and_then(|id| self.node.outgoing.get(id)) {
-                call.answered(Answered::Gone);
+                call.refused(Answered::Gone);
             }
             return;
         }
         let Some((session, frame)) = self.open(Class::Io, &message) else { return };
         match frame {
-            Frame::Reply(head, body) => self.answered(&session, head.id, Answered::Reply(head, body)),
-            Frame::Busy(busy) => self.answered(&session, busy.id, Answered::Busy(busy.load)),
+            Frame::Reply(head, body) => self.with_call(&session, head.id, |call| call.reply(head, body)),
+            Frame::Busy(busy) => self.with_call(&session, busy.id, |call| call.refused(Answered::Busy(busy.load))),
+            Frame::Accepted(accepted) => self.with_call(&session, accepted.id, |call| {
+                count(&self.node.counters.accepted);
+                call.accept();
+            }),
+            Frame::Call(call, bytes) => self.judge_call(session, *call, bytes, Copy::Again),
             Frame::StreamData(data, bytes) => {
                 self.with_receiver(&session, data.id, data.lane, |receiver| receiver.push(data.offset, bytes));
             }
@@ -216,28 +219,40 @@ impl Reader {
                 self.with_receiver(&session, end.id, end.lane, |receiver| receiver.end(*end));
             }
             Frame::StreamAbort(abort) => {
-                self.with_receiver(&session, abort.id, abort.lane, |receiver| receiver.fail(abort.error));
+                self.with_receiver(&session, abort.id, abort.lane, |receiver| {
+                    receiver.fail(abort.error);
+                });
             }
             Frame::StreamCredit(credit) => self.credit(&session, credit.id, credit.lane, credit.upto),
-            Frame::Cancel(cancel) => {
-                let incoming = self.node.incoming.get(cancel.id).filter(|incoming| incoming.belongs_to(&session));
-                if let Some(incoming) = incoming {
-                    incoming.cancel();
-                }
-            }
+            Frame::Cancel(cancel) => self.cancel(&session, cancel.id),
             Frame::Ping(ping) => {
-                let pong = Ping { nonce: ping.nonce, clock: Monotonic::now() };
-                self.node.send_now(&session, CallId(uuid::Uuid::nil()), &Frame::Pong(pong));
+                let now = Monotonic::now();
+                session.note_clock(ping.clock, now);
+                let pong = Ping { nonce: ping.nonce, clock: now };
+                self.node.send_now(&session, pulse_id(&session), &Frame::Pong(pong));
+            }
+            Frame::Pong(pong) => {
+                let now = Monotonic::now();
+                session.note_clock(pong.clock, now);
+                session.life.note_round_trip(now.since(Monotonic(pong.nonce)));
             }
             Frame::Unknown(kind) => self.unsupported(&session, kind),
-            Frame::Accepted(_) | Frame::Pong(_) | Frame::Drain => {}
-            Frame::Hello(_) | Frame::Call(..) => self.reject(Some(&session), Rejected::Malformed),
+            Frame::Drain => {}
+            Frame::Hello(_) => self.reject(Some(&session), Rejected::Malformed),
         }
     }
 
-    fn answered(&self, session: &Session, id: CallId, answered: Answered) {
+    fn with_call(&self, session: &Session, id: CallId, with: impl FnOnce(&Outgoing)) {
         if let Some(call) = self.node.outgoing.get(id).filter(|call| call.belongs_to(session)) {
-            call.answered(answered);
+            with(&call);
+        }
+    }
+
+    /// Stops the call, or keeps it from running where it has yet to come: the two took different ways.
+    fn cancel(&self, session: &Session, id: CallId) {
+        self.node.memory.end(id, &session.peer, Monotonic::now());
+        if let Some(incoming) = self.node.incoming.get(id).filter(|incoming| incoming.belongs_to(session)) {
+            incoming.cancel();
         }
     }
 
@@ -254,11 +269,15 @@ impl Reader {
         }
     }
 
+    /// Raises how far a stream may go. One that is not here any more says so: its end may have been lost.
     fn credit(&self, session: &Session, id: CallId, lane: Lane, upto: u64) {
         if let Some(call) = self.node.outgoing.get(id).filter(|call| call.belongs_to(session)) {
             call.leave(lane).raise(upto);
         } else if let Some(call) = self.node.incoming.get(id).filter(|call| call.belongs_to(session)) {
             call.leave(lane).raise(upto);
+        } else {
+            let error = CallError::new(Code::Lost, "the stream's sender no longer has it");
+            self.node.send_now(session, id, &Frame::StreamAbort(Box::new(StreamAbort { id, lane, error })));
         }
     }
 
@@ -267,57 +286,19 @@ impl Reader {
         self.refuse(session, CallId(uuid::Uuid::nil()), error);
     }
 
-    fn refuse(&self, session: &Session, id: CallId, error: CallError) {
+    pub(super) fn refuse(&self, session: &Session, id: CallId, error: CallError) {
         let load = self.node.load();
         let head = ReplyHead { id, error: Some(error), value_bytes: None, body: false, whole_body: None, load };
         self.node.send_now(session, id, &Frame::Reply(Box::new(head), Bytes::new()));
     }
 
-    fn take_call(&mut self, message: Message) {
+    fn take_call(&self, message: Message) {
         let Some((session, frame)) = self.open(Class::Call, &message) else { return };
         match frame {
-            Frame::Call(call, bytes) => self.judge_call(session, *call, bytes),
+            Frame::Call(call, bytes) => self.judge_call(session, *call, bytes, Copy::First),
             Frame::Unknown(kind) => self.unsupported(&session, kind),
             _ => self.reject(Some(&session), Rejected::Malformed),
         }
-    }
-
-    fn judge_call(&mut self, session: Arc<Session>, call: Call, bytes: Bytes) {
-        let (node, now) = (&self.node, Monotonic::now());
-        session.note_clock(call.sent, now);
-        let deadline = session.map(call.deadline);
-        if now >= deadline.0 {
-            count(&node.counters.expired);
-            node.refusals.note(Kind::Call, Reason::Late, About::default());
-            return;
-        }
-        if !node.policy.is_enrolled(&session.peer) {
-            count(&node.counters.refused);
-            node.refusals.note(Kind::Call, Reason::Unenrolled, About::call(&session.peer, &call));
-            return self.refuse(&session, call.id, CallError::new(Code::Unauthenticated, "the host is not enrolled"));
-        }
-        let freshness = self.seen.judge(call.id, now);
-        if freshness == Freshness::Repeated {
-            count(&node.counters.repeated);
-            node.refusals.note(Kind::Call, Reason::Duplicate, About::default());
-            return;
-        }
-        if freshness == Freshness::Full || node.incoming.len() >= node.in_flight {
-            count(&node.counters.busy);
-            let busy = Busy { id: call.id, load: node.load() };
-            return node.send_now(&session, call.id, &Frame::Busy(busy));
-        }
-        self.seen.keep(call.id, deadline, now);
-        if let Err(error) = self.admit.admit(&session.peer, &call) {
-            count(&node.counters.refused);
-            return self.refuse(&session, call.id, error);
-        }
-        count(&node.counters.taken);
-        let incoming = Incoming::new(node, &session, &call);
-        node.incoming.insert(call.id, Arc::clone(&incoming));
-        let serve = Arc::clone(&self.serve);
-        let taken = Taken { node: Arc::clone(node), session, call, bytes, deadline, serve };
-        node.tasks.spawn_on(taken.run(incoming), &node.work);
     }
 }
 

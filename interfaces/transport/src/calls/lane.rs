@@ -99,10 +99,13 @@ impl Receiver {
         state.wake();
     }
 
-    pub(super) fn fail(&self, error: CallError) {
+    /// Ends the stream with `error`; whether it was still open.
+    pub(super) fn fail(&self, error: CallError) -> bool {
         let mut state = self.state.lock();
+        let open = state.end.is_none();
         state.finish(Err(error));
         state.wake();
+        open
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<Piece> {
@@ -242,6 +245,13 @@ impl Received {
     pub(super) fn grant(&self) {
         if let Some(upto) = self.receiver.grant() {
             self.say(upto);
+        }
+    }
+
+    /// Lets the sender begin where nothing could be given ahead.
+    pub(super) fn grant_first(&self) {
+        if self.receiver.granted().0 == 0 {
+            self.grant();
         }
     }
 

@@ -6,13 +6,21 @@
 //!                   ├─ deadline ─► work dropped ───► Reply{deadline_exceeded}
 //!                   └─ Cancel ─► work dropped ─────► over
 //! ```
+//!
+//! A reply that streams nothing is kept to the call's deadline, and said again to a caller who heard nothing of it.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use mesh_lattice::{
-    clock::Deadline,
+    clock::{Deadline, Monotonic},
     frame::{Accepted, Call, Frame, Lane, ReplyHead},
     invocation::{Body, CallError, Code, Invocation, Reply, Serve, full_body},
 };
@@ -32,6 +40,9 @@ use crate::session::{Class, Session};
 /// A reply that is not ready by then is announced, so that a short call costs two messages and a long one is known
 /// to be in good hands.
 const ACCEPT_AFTER: Duration = Duration::from_millis(25);
+
+/// Room for the head of a reply: what most of them need.
+const HEAD_ROOM: usize = 160;
 
 /// A call of another host that runs here.
 pub(super) struct Incoming {
@@ -111,18 +122,27 @@ impl Taken {
     pub(super) async fn run(self, incoming: Arc<Incoming>) {
         let node = Arc::clone(&self.node);
         let open = OpenIncoming { node: Arc::clone(&node), incoming, id: self.call.id };
-        tokio::select! {
+        let peer = self.session.peer.clone();
+        let said = tokio::select! {
             biased;
-            () = open.incoming.cancelled.notified() => count(&node.counters.cancelled),
-            () = self.answer(&open.incoming) => {}
+            () = open.incoming.cancelled.notified() => {
+                count(&node.counters.cancelled);
+                false
+            }
+            said = self.answer(&open.incoming) => said,
+        };
+        if !said {
+            node.memory.end(open.id, &peer, Monotonic::now());
         }
     }
 
-    async fn answer(self, incoming: &Incoming) {
+    /// Whether the answer can be said again.
+    async fn answer(self, incoming: &Incoming) -> bool {
         let (id, deadline) = (self.call.id, self.deadline);
         let sending = Sending { node: Arc::clone(&self.node), session: Arc::clone(&self.session), id };
         let outcome = {
-            let mut work = pin!(self.invoke(incoming));
+            let work = pin!(self.invoke(incoming));
+            let mut work = in_time(deadline, work);
             match timeout(ACCEPT_AFTER.min(deadline.remaining()), &mut work).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
@@ -132,15 +152,20 @@ impl Taken {
             }
         };
         let (head, bytes, source) = compose(&sending, outcome).await;
-        let length = bytes.len();
-        let reply = Frame::Reply(Box::new(head), bytes);
-        if let Err(error) = send_reply(&sending, &reply, length, deadline).await {
-            tracing::debug!(%id, %error, "a reply could not be sent");
-            return;
+        let mut reply = Vec::with_capacity(bytes.len() + HEAD_ROOM);
+        Frame::Reply(Box::new(head), bytes).encode_into(&mut reply);
+        let reply = Bytes::from(reply);
+        let streams = !source.is_empty();
+        if !streams {
+            // From now on whoever asks again hears this, whatever becomes of the message.
+            sending.node.memory.say(id, reply.clone());
         }
-        if !source.is_empty() {
+        if let Err(error) = send_reply(&sending, &reply, deadline, streams).await {
+            tracing::debug!(%id, %error, "a reply could not be sent");
+        } else if streams {
             Box::pin(source.send(&sending, &incoming.leaves)).await;
         }
+        !streams
     }
 
     async fn invoke(mut self, incoming: &Incoming) -> Result<Reply, CallError> {
@@ -210,19 +235,34 @@ async fn compose(sending: &Sending, outcome: Result<Reply, CallError>) -> (Reply
     }
 }
 
-/// Sends the head of the reply; where the connection is down, as soon as it is up again, if that is in time.
-async fn send_reply(sending: &Sending, reply: &Frame, length: usize, deadline: Deadline) -> Result<(), CallError> {
+/// Sends the head of the reply. One that streams follow waits for the connection, if that is in time; any other is
+/// said when the caller asks again.
+async fn send_reply(sending: &Sending, reply: &[u8], deadline: Deadline, streams: bool) -> Result<(), CallError> {
     let node = &sending.node;
-    if !node.connections.data_up() {
+    if streams && !node.connections.data_up() {
         let mut health = node.connections.health();
         let up = Box::pin(timeout(deadline.remaining(), health.wait_for(|health| health.data_up)));
         if !matches!(up.await, Ok(Ok(_))) {
             return Err(disconnected());
         }
     }
-    let sealed = sending.session.seal(Class::Io, reply, length).ok_or_else(unsealed)?;
+    let sealed = sending.session.seal_encoded(Class::Io, reply).ok_or_else(unsealed)?;
     let subject = sending.session.io_subject(sending.id).into();
     node.post(subject, None, sealed).await
+}
+
+/// Work that is not touched any more once its deadline has passed: a process that stood still finds the timer and the
+/// work due at once, and the work may come first.
+fn in_time<F: Future<Output = Result<Reply, CallError>>>(
+    deadline: Deadline,
+    mut work: Pin<&mut F>,
+) -> impl Future<Output = Result<Reply, CallError>> + Unpin {
+    poll_fn(move |context| {
+        if deadline.has_passed() {
+            return Poll::Ready(Err(too_late()));
+        }
+        work.as_mut().poll(context)
+    })
 }
 
 fn too_late() -> CallError {

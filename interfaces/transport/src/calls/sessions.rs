@@ -1,11 +1,18 @@
-//! The sessions that this boot holds, and the one that each host is called through.
+//! The sessions that this boot holds, and what is known of each host that is called.
 //!
 //! A session that a peer asked for counts only once the peer has sealed a frame with it: a Hello can be recorded and
 //! played back, the keys cannot. So what is not confirmed is kept apart and short, and can never push out what is.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use mesh_lattice::{frame::Load, id::HostId};
+use mesh_lattice::{clock::Monotonic, frame::Load, id::HostId};
 use parking_lot::{Mutex, RwLock};
 use tokio::{sync::OnceCell, time::Instant};
 
@@ -30,18 +37,51 @@ struct Held {
     asked: bool,
 }
 
-/// How one host is called.
+/// What is known of one host that is called.
 #[derive(Default)]
-pub(super) struct Slot {
+pub(super) struct Known {
     /// Filled by the first caller; the others wait for that.
-    pub(super) session: OnceCell<Arc<Session>>,
+    current: Mutex<Arc<OnceCell<Arc<Session>>>>,
+    /// One more than the load that came with its last answer; 0 before that.
+    load: AtomicU32,
+    /// Until when it is not asked for a session, in microseconds of our clock.
+    away: AtomicU64,
 }
 
 #[derive(Default)]
 pub(super) struct Sessions {
     held: RwLock<HashMap<SessionId, Held>>,
-    slots: Mutex<HashMap<HostId, Arc<Slot>>>,
-    loads: Mutex<HashMap<HostId, Load>>,
+    hosts: RwLock<HashMap<HostId, Arc<Known>>>,
+}
+
+impl Known {
+    /// The session of the calls that begin now, or the place where it will be.
+    pub(super) fn current(&self) -> Arc<OnceCell<Arc<Session>>> {
+        Arc::clone(&self.current.lock())
+    }
+
+    /// It did not answer, or nobody listens there: nothing new goes there for a while.
+    pub(super) fn stay_away(&self, pause: Duration) {
+        self.away.store(Monotonic::now().plus(pause).0, Ordering::Relaxed);
+    }
+
+    pub(super) fn come_back(&self) {
+        self.away.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        let away = self.away.load(Ordering::Relaxed);
+        away > 0 && away > Monotonic::now().0
+    }
+
+    fn load(&self) -> Option<Load> {
+        let load = self.load.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(Load(u16::try_from(load).unwrap_or(u16::MAX)))
+    }
+
+    fn is_silent(&self) -> bool {
+        self.is_away() || self.current.lock().get().is_some_and(|session| session.life.is_silent())
+    }
 }
 
 impl Sessions {
@@ -53,13 +93,18 @@ impl Sessions {
         self.held.read().len()
     }
 
-    /// The slot of a host: the session in it, or the place where it will be.
-    pub(super) fn slot(&self, host: &HostId) -> Arc<Slot> {
-        let mut slots = self.slots.lock();
-        match slots.get(host) {
-            Some(slot) => Arc::clone(slot),
-            None => Arc::clone(slots.entry(host.clone()).or_default()),
+    /// The sessions whose other end somebody waits for.
+    pub(super) fn watched(&self) -> Vec<Arc<Session>> {
+        let held = self.held.read();
+        held.values().filter(|held| held.session.life.is_watched()).map(|held| Arc::clone(&held.session)).collect()
+    }
+
+    /// What is known of a host.
+    pub(super) fn host(&self, host: &HostId) -> Arc<Known> {
+        if let Some(known) = self.hosts.read().get(host) {
+            return Arc::clone(known);
         }
+        Arc::clone(self.hosts.write().entry(host.clone()).or_default())
     }
 
     /// Keeps a session that we asked for, in place of the oldest where there are too many.
@@ -83,32 +128,48 @@ impl Sessions {
 
     /// Makes no new calls through this session; what it has open is still answered through it.
     pub(super) fn retire(&self, session: &Session) {
-        let mut slots = self.slots.lock();
-        let current = slots.get(&session.peer).and_then(|slot| slot.session.get()).map(|current| current.id);
-        if current == Some(session.id) {
-            slots.remove(&session.peer);
+        let Some(known) = self.hosts.read().get(&session.peer).map(Arc::clone) else { return };
+        let mut current = known.current.lock();
+        if current.get().map(|current| current.id) == Some(session.id) {
+            *current = Arc::default();
         }
+    }
+
+    /// Lets go of a session whose other end is gone.
+    pub(super) fn drop_session(&self, session: &Session) {
+        self.retire(session);
+        self.held.write().remove(&session.id);
+    }
+
+    /// Whether another boot of this session's host has proved, after this session was made, that it holds keys.
+    pub(super) fn is_succeeded(&self, session: &Session) -> bool {
+        let held = self.held.read();
+        let Some(since) = held.get(&session.id).map(|held| held.since) else { return true };
+        held.values().any(|other| {
+            other.since > since
+                && other.session.peer == session.peer
+                && other.session.peer_boot != session.peer_boot
+                && (other.asked || other.session.is_confirmed())
+        })
     }
 
     /// Lets go of everything that is shared with a host.
     pub(super) fn forget(&self, host: &HostId) {
         self.held.write().retain(|_, held| held.session.peer != *host);
-        self.slots.lock().remove(host);
-        self.loads.lock().remove(host);
+        self.hosts.write().remove(host);
     }
 
     pub(super) fn note_load(&self, host: &HostId, load: Load) {
-        let mut loads = self.loads.lock();
-        match loads.get_mut(host) {
-            Some(known) => *known = load,
-            None => {
-                loads.insert(host.clone(), load);
-            }
-        }
+        self.host(host).load.store(u32::from(load.0) + 1, Ordering::Relaxed);
     }
 
     pub(super) fn load(&self, host: &HostId) -> Option<Load> {
-        self.loads.lock().get(host).copied()
+        self.hosts.read().get(host)?.load()
+    }
+
+    /// Whether a host let somebody wait in vain and has not been heard since.
+    pub(super) fn is_silent(&self, host: &HostId) -> bool {
+        self.hosts.read().get(host).is_some_and(|known| known.is_silent())
     }
 }
 

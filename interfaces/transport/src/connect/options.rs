@@ -73,12 +73,21 @@ pub(super) async fn options(
 
 /// Any moment of a window that grows to one second, or further where many hosts reconnect at once.
 fn reconnect_delay(attempts: usize, known_hosts: usize, random: u64) -> Duration {
-    let window = Duration::from_millis(u64::try_from(known_hosts).unwrap_or(u64::MAX).saturating_mul(10))
-        .clamp(Duration::from_millis(100), Duration::from_secs(5));
     let exponent = u32::try_from(attempts.min(10)).unwrap_or(10);
-    let grown = window.saturating_mul(2u32.saturating_pow(exponent)).min(window.max(Duration::from_secs(1)));
+    let grown = first_window(known_hosts).saturating_mul(2u32.saturating_pow(exponent));
+    let grown = grown.min(reconnect_window(known_hosts));
     let share = (random >> 11) as f64 / (1u64 << 53) as f64;
     grown.mul_f64(share)
+}
+
+fn first_window(known_hosts: usize) -> Duration {
+    Duration::from_millis(u64::try_from(known_hosts).unwrap_or(u64::MAX).saturating_mul(10))
+        .clamp(Duration::from_millis(100), Duration::from_secs(5))
+}
+
+/// The longest delay between two attempts.
+pub(super) fn reconnect_window(known_hosts: usize) -> Duration {
+    first_window(known_hosts).max(Duration::from_secs(1))
 }
 
 fn note(health: &watch::Sender<Health>, role: Role, event: &NatsEvent) {
@@ -99,6 +108,7 @@ fn note(health: &watch::Sender<Health>, role: Role, event: &NatsEvent) {
         if role != Role::Control {
             health.data_up = up;
             health.data_epoch += u64::from(up);
+            health.data_since = mesh_lattice::clock::Monotonic::now();
         }
     });
 }

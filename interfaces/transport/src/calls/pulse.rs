@@ -1,0 +1,163 @@
+//! Whether the hosts that hold calls of ours still live.
+//!
+//! A session with open calls is pinged every [`EVERY`]. A ping that nothing answered until the next one is a miss: the
+//! host takes no new calls where another one can. [`MISSES`] of them while our own connection is up, or the first one
+//! where a new boot of that host has been seen, end the session's open calls with `lost`: whether they ran is unknown.
+//! A silent host is pinged on, so that it is known when it is back; after [`GIVE_UP`] the session is let go of.
+//!
+//! After our own connection was away nothing is counted for as long as the other end may need to come back to the
+//! server itself.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use mesh_lattice::{
+    clock::Monotonic,
+    frame::{Frame, Ping},
+    id::CallId,
+    invocation::{CallError, Code},
+};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Node, count};
+use crate::session::{Session, SessionId};
+
+/// Sessions with open calls are pinged this often.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// So many pings in a row without anything from the other end, and its calls are lost.
+const MISSES: u32 = 3;
+
+/// So many, and nobody asks after it any more.
+const GIVE_UP: u32 = 120;
+
+/// What is known of one session's pings.
+#[derive(Debug, Default)]
+struct Pulse {
+    pinged: bool,
+    misses: u32,
+}
+
+/// What a beat brought to light.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beat {
+    Alive,
+    Missed,
+    Lost,
+    GivenUp,
+}
+
+impl Pulse {
+    /// One beat; a ping follows it. `counting`: our own connection has been up for long enough to tell.
+    fn beat(&mut self, heard: bool, counting: bool, succeeded: bool) -> Beat {
+        let unanswered = std::mem::replace(&mut self.pinged, counting) && !heard;
+        if heard {
+            self.misses = 0;
+        }
+        if !unanswered || !counting {
+            return Beat::Alive;
+        }
+        self.misses += 1;
+        match self.misses {
+            GIVE_UP.. => Beat::GivenUp,
+            misses if misses >= MISSES || succeeded => Beat::Lost,
+            _ => Beat::Missed,
+        }
+    }
+}
+
+/// Beats for as long as it is polled.
+pub(super) async fn run(node: Arc<Node>) {
+    let mut pulses: HashMap<SessionId, Pulse> = HashMap::new();
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let counting = node.connections.settled();
+        let watched = node.sessions.watched();
+        pulses.retain(|id, _| watched.iter().any(|session| session.id == *id));
+        for session in watched {
+            let pulse = pulses.entry(session.id).or_default();
+            let beat = pulse.beat(session.life.was_heard(), counting, node.sessions.is_succeeded(&session));
+            node.note_beat(&session, beat);
+        }
+    }
+}
+
+impl Node {
+    fn note_beat(&self, session: &Session, beat: Beat) {
+        match beat {
+            Beat::Alive => {}
+            Beat::Missed => session.life.fall_silent(),
+            Beat::Lost => {
+                session.life.fall_silent();
+                self.lose_calls(session);
+            }
+            Beat::GivenUp => {
+                self.lose_calls(session);
+                return self.sessions.drop_session(session);
+            }
+        }
+        if self.connections.data_up() {
+            let now = Monotonic::now();
+            self.send_now(session, pulse_id(session), &Frame::Ping(Ping { nonce: now.0, clock: now }));
+        }
+    }
+
+    /// Ends what this session has open.
+    fn lose_calls(&self, session: &Session) {
+        for call in self.outgoing.values() {
+            if call.belongs_to(session) && call.lose(&lost()) {
+                count(&self.counters.lost);
+            }
+        }
+    }
+}
+
+/// Where the pings of a session go: a place of their own among its calls.
+pub(super) fn pulse_id(session: &Session) -> CallId {
+    CallId(uuid::Uuid::from_u64_pair(0, session.id))
+}
+
+fn lost() -> CallError {
+    CallError::new(Code::Lost, "the host that holds the call is gone or unreachable; whether the call ran is unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_misses_lose_the_calls_and_any_frame_begins_anew() {
+        let mut pulse = Pulse::default();
+        let mut beat = |heard| pulse.beat(heard, true, false);
+        assert_eq!(beat(false), Beat::Alive, "nothing was asked yet");
+        assert_eq!([beat(false), beat(false)], [Beat::Missed, Beat::Missed]);
+        assert_eq!(beat(true), Beat::Alive);
+        assert_eq!(
+            [beat(false), beat(false), beat(false), beat(false)],
+            [Beat::Missed, Beat::Missed, Beat::Lost, Beat::Lost]
+        );
+        assert_eq!(beat(true), Beat::Alive);
+        for _ in 1..GIVE_UP {
+            assert_ne!(beat(false), Beat::GivenUp);
+        }
+        assert_eq!(beat(false), Beat::GivenUp);
+    }
+
+    #[test]
+    fn nothing_is_counted_while_the_own_connection_is_away() {
+        let mut pulse = Pulse::default();
+        for _ in 0..20 {
+            assert_eq!(pulse.beat(false, false, false), Beat::Alive);
+        }
+        assert_eq!(pulse.beat(false, true, false), Beat::Alive, "the first ping since");
+        assert_eq!(pulse.beat(false, true, false), Beat::Missed);
+    }
+
+    #[test]
+    fn a_new_boot_makes_the_first_miss_the_last() {
+        let mut pulse = Pulse::default();
+        assert_eq!(pulse.beat(true, true, true), Beat::Alive, "who is heard lives, whoever else does");
+        assert_eq!(pulse.beat(false, true, true), Beat::Lost);
+    }
+}
