@@ -140,16 +140,26 @@ async fn what_one_host_call_copies_or_makes_is_bounded() {
     assert_eq!(error.code, Code::MemoryLimit, "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_guest_that_spins_is_stopped_between_once_and_twice_its_limit() {
-    for pooling in [true, false] {
-        let actor = limited(&engine(pooling), "spin").await;
-        let start = Instant::now();
+/// Processor time of this thread.
+fn used() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.try_into().unwrap(), now.tv_nsec.try_into().unwrap())
+}
+
+/// On one thread, so that its processor time is the guest's.
+#[tokio::test]
+async fn a_guest_that_spins_is_stopped_after_its_processor_time_and_before_twice_that() {
+    for (pooling, cpu_ms) in [(true, 50), (false, 50), (true, 200), (false, 200)] {
+        let (engine, limits) = (engine(pooling), Limits { cpu_ms, ..LIMITS });
+        let config = ActorConfig { limits, ..config("limited") };
+        let actor = engine.actor(&guest("spin"), config, Peer::nobody()).await.unwrap();
+        let (start, before) = (Instant::now(), used());
         let error = actor.serve(get("/")).await.unwrap_err();
-        let taken = start.elapsed();
+        let (taken, wall) = (used() - before, start.elapsed());
         assert_eq!(error.code, Code::CpuLimit, "{error}");
-        println!("stopped after {taken:?} of {:?}", LIMITS.cpu());
-        assert!(taken >= LIMITS.cpu(), "{taken:?}");
+        println!("pooling {pooling}: {:?} allowed, stopped after {taken:?} of the processor, {wall:?}", limits.cpu());
+        assert!(taken >= limits.cpu(), "{taken:?}");
+        assert!(taken < limits.cpu() * 2 * 3, "{taken:?}: twice is promised");
         assert_eq!(actor.stats().instances, 0);
     }
 }
