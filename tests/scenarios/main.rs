@@ -13,5 +13,6 @@ mod no_nats;
 mod overload;
 mod refused_artifacts;
 mod rolling_restart;
+mod spinners;
 mod unenrolled_host;
 mod up_killed_leaves_nothing;
