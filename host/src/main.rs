@@ -71,6 +71,7 @@ fn runtime(name: &'static str, threads: usize) -> anyhow::Result<Runtime> {
 
 fn built_in() -> anyhow::Result<Kinds> {
     Ok(Kinds::new(vec![
+        Arc::new(mesh_http_client::HttpClientFactory::new()?),
         Arc::new(mesh_http_server::HttpServerFactory::new()?),
         Arc::new(mesh_keyvalue_nats::KeyvalueNatsFactory::new()?),
         Arc::new(mesh_keyvalue_redb::KeyvalueRedbFactory::new()?),

@@ -10,6 +10,7 @@ mod local_calls_use_no_nats;
 mod main_story;
 mod nats_dies;
 mod no_nats;
+mod outside;
 mod overload;
 mod refused_artifacts;
 mod rolling_restart;

@@ -1,5 +1,10 @@
 //! What most guests do: read a request, write an answer.
 
+use http::{
+    outgoing_handler,
+    types::{Method, OutgoingRequest, Scheme},
+};
+use io::streams::StreamError;
 pub use wasi::{
     clocks, http,
     http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam},
@@ -25,6 +30,42 @@ pub fn begin(out: ResponseOutparam, status: u16) -> OutgoingBody {
     let body = response.body().unwrap();
     ResponseOutparam::set(out, Ok(response));
     body
+}
+
+/// Sends a request along the actor's link, and answers with the status and the body that came back, or with why nothing
+/// did.
+pub fn forward(out: ResponseOutparam, method: &Method, authority: &str, path: &str, body: &[u8]) {
+    let outgoing = OutgoingRequest::new(Fields::new());
+    outgoing.set_method(method).unwrap();
+    outgoing.set_scheme(Some(&Scheme::Http)).unwrap();
+    outgoing.set_authority(Some(authority)).unwrap();
+    outgoing.set_path_with_query(Some(path)).unwrap();
+    let sent = outgoing.body().unwrap();
+    let future = match outgoing_handler::handle(outgoing, None) {
+        Ok(future) => future,
+        Err(error) => return answer(out, 502, format!("{error:?}").as_bytes()),
+    };
+    if !body.is_empty() {
+        sent.write().unwrap().blocking_write_and_flush(body).ok();
+    }
+    OutgoingBody::finish(sent, None).ok();
+    future.subscribe().block();
+    match future.get().unwrap().unwrap() {
+        Err(error) => answer(out, 502, format!("{error:?}").as_bytes()),
+        Ok(response) => {
+            let mut text = format!("{} ", response.status()).into_bytes();
+            let body = response.consume().unwrap();
+            let stream = body.stream().unwrap();
+            loop {
+                match stream.blocking_read(4096) {
+                    Ok(bytes) => text.extend(bytes),
+                    Err(StreamError::Closed) => break,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            answer(out, 200, &text);
+        }
+    }
 }
 
 /// The path and the query of a request.

@@ -19,7 +19,7 @@ use crate::{
 /// Start a provider, or change it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Provider {
-    /// Which one: http-server, keyvalue-redb, keyvalue-nats, keyvalue-redis ...
+    /// Which one: http-server, http-client, keyvalue-redb, keyvalue-nats, keyvalue-redis ...
     #[arg(value_name = "USE")]
     kind: Name,
     /// Its name in the lattice
@@ -44,6 +44,7 @@ pub(crate) struct Provider {
 
 /// What is known of the providers that hosts have built in: what each serves, and whether its data lives on its host.
 const BUILT_IN: &[(&str, &[&str], bool)] = &[
+    ("http-client", &["wasi:http/outgoing-handler"], false),
     ("http-server", &[], false),
     ("keyvalue-redb", &["wasi:keyvalue"], true),
     ("keyvalue-nats", &["wasi:keyvalue"], false),
