@@ -2,6 +2,7 @@
 //! from the cache where it has an authentic copy.
 
 pub(crate) mod cache;
+mod shape;
 
 use std::{
     path::Path,
@@ -25,6 +26,10 @@ use crate::engine::{EngineConfig, EngineError};
 /// The nice value of the threads that compile: they take what nobody else wants.
 const NICE: i32 = 15;
 
+/// Instances, of components and of core modules, that one component may be made of: ten times what one may have when
+/// it runs.
+const MAX_INSTANCES: u64 = 1_000;
+
 /// Why there is no code.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
@@ -35,6 +40,12 @@ pub enum CompileError {
         bytes: usize,
         /// The most that is compiled.
         limit: usize,
+    },
+    /// More instances than the engine lays out.
+    #[error("the component is made of {instances} instances, more than the {MAX_INSTANCES} that are compiled here")]
+    TooManyInstances {
+        /// How many; [`u64::MAX`] stands for more than can be counted.
+        instances: u64,
     },
     /// A core module or something else.
     #[error("not a component")]
@@ -113,6 +124,10 @@ fn load_or_compile(
 ) -> Result<Component, CompileError> {
     if let Some(component) = cache.and_then(|cache| cache.load(engine, digest)) {
         return Ok(component);
+    }
+    let instances = shape::instances(bytes);
+    if instances > MAX_INSTANCES {
+        return Err(CompileError::TooManyInstances { instances });
     }
     compilations.fetch_add(1, Ordering::Relaxed);
     let component = Component::new(engine, bytes).map_err(|error| CompileError::Invalid(format!("{error:#}")))?;

@@ -79,8 +79,8 @@ impl Output {
 
     /// Prints one line, unless this actor has printed too much lately.
     pub(crate) fn line(&self, source: Source, context: &str, text: &[u8]) {
-        let (text, context) = (printable(text, MAX_LINE), printable(context.as_bytes(), 256));
-        let length = in_a_log(&text) + in_a_log(&context) + AROUND;
+        let ((text, length), (context, more)) = (printable(text, MAX_LINE), printable(context.as_bytes(), 256));
+        let length = length + more + AROUND;
         let Some(dropped) = self.allowance.lock().take(length, Instant::now()) else {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
@@ -101,10 +101,11 @@ impl Output {
     }
 }
 
-/// The text with what a terminal would obey written out, cut where it gets longer than `limit`.
-fn printable(bytes: &[u8], limit: usize) -> String {
+/// The text with what a terminal would obey written out, cut where it gets longer than `limit`, and its length. Both
+/// are counted as it stands in a log of JSON, where some characters are escaped once more.
+fn printable(bytes: &[u8], limit: usize) -> (String, usize) {
     let text = String::from_utf8_lossy(bytes.get(..limit).unwrap_or(bytes));
-    let mut out = String::with_capacity(text.len());
+    let (mut out, mut length) = (String::with_capacity(text.len()), 0);
     for c in text.chars() {
         let before = out.len();
         match c {
@@ -112,17 +113,14 @@ fn printable(bytes: &[u8], limit: usize) -> String {
             c if c.is_control() => out.extend(c.escape_default()),
             c => out.push(c),
         }
-        if out.len() > limit {
+        let grown = out.len() - before + usize::from(matches!(c, '"' | '\\' | '\t') || c.is_control());
+        if length + grown > limit {
             out.truncate(before);
             break;
         }
+        length += grown;
     }
-    out
-}
-
-/// How long a text is as a JSON string, where these are escaped once more.
-fn in_a_log(text: &str) -> usize {
-    text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\t')).count()
+    (out, length)
 }
 
 /// Standard output or error of one instance.
@@ -240,9 +238,11 @@ mod tests {
 
     #[test]
     fn a_terminal_obeys_nothing_that_a_guest_prints() {
-        assert_eq!(printable(b"a\tb\x1b[31m\r\x07\xff", 100), "a\tb\\u{1b}[31m\\r\\u{7}\u{fffd}");
-        assert_eq!(printable(b"ab\x1bcd", 5), "ab", "cut before what does not fit whole");
-        assert_eq!(printable(&[0; MAX_LINE], MAX_LINE).len(), MAX_LINE - MAX_LINE % 5);
-        assert_eq!(in_a_log("a\"b\\"), 6);
+        let (text, length) = printable(b"a\tb\x1b[31m\r\x07\xff\"", 100);
+        assert_eq!(text, "a\tb\\u{1b}[31m\\r\\u{7}\u{fffd}\"");
+        // A backslash, a tab and a quotation mark are two characters in JSON.
+        assert_eq!(length, serde_json::to_string(&text).unwrap().len() - 2);
+        assert_eq!(printable(b"ab\x1bcd", 5), ("ab".into(), 2), "cut before what does not fit whole");
+        assert_eq!(printable(&[0; MAX_LINE], MAX_LINE).1, MAX_LINE - MAX_LINE % 6);
     }
 }
