@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use mesh_lattice::{CallError, Invocation, Reply, TraceContext};
+use mesh_lattice::{CallError, Invocation, Params, Reply, TraceContext};
 use opentelemetry::{
     Context, KeyValue,
     trace::{
@@ -133,7 +133,7 @@ impl Tracer {
             Place::Callee => SpanKind::Server,
             Place::Caller | Place::Remote => SpanKind::Client,
         };
-        let attributes = [
+        let mut attributes = vec![
             KeyValue::new("mesh.caller", call.caller.to_string()),
             KeyValue::new("mesh.target", target),
             KeyValue::new("mesh.link", call.link.to_string()),
@@ -141,12 +141,21 @@ impl Tracer {
             KeyValue::new("rpc.service", call.interface.to_string()),
             KeyValue::new("rpc.method", call.operation.to_string()),
         ];
+        if let Some(id) = request_id(call) {
+            attributes.push(KeyValue::new("http.request.header.x-request-id", id));
+        }
         let name = format!("{}.{}", call.interface.interface(), call.operation);
         let builder = self.0.span_builder(name).with_kind(kind).with_attributes(attributes);
         let span = builder.start_with_context(&self.0, &context);
         call.trace = Some(write(span.span_context()));
         Span(span)
     }
+}
+
+/// What the client calls its request, so that its word leads to the trace.
+fn request_id(call: &Invocation) -> Option<String> {
+    let Params::Http(head) = &call.params else { return None };
+    Some(head.headers.get("x-request-id")?.to_str().ok()?.to_owned())
 }
 
 impl Span {

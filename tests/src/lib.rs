@@ -10,6 +10,7 @@
 //! | [`load`] | requests under load, counted: loops that wait for answers, and rates that do not |
 //! | [`wait`] | the one way to wait: poll with a deadline |
 //! | [`redis`] | a redis-server that dies with its test |
+//! | [`slow`] | connections that take places and give nothing for them |
 //! | [`process`] | signals to processes, and what is left of them |
 //!
 //! What is missing is said, never skipped: a scenario without its binaries or guests fails with the command that
@@ -21,4 +22,5 @@ pub mod lattice;
 pub mod load;
 pub mod process;
 pub mod redis;
+pub mod slow;
 pub mod wait;

@@ -37,6 +37,10 @@ const HAND_OVER: Duration = Duration::from_secs(1);
 /// How long the address may be in the hands of somebody who is taking it or giving it up.
 const LOCK: Duration = Duration::from_secs(5);
 
+/// What the system keeps of an answer beyond what the client has room for, in bytes: connections inherit it. Without it
+/// the system takes megabytes of an answer that nobody reads, and the actor works for nothing meanwhile.
+const UNSENT: u32 = 128 << 10;
+
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
@@ -171,6 +175,7 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
         Some(socket2::Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -94,6 +94,19 @@ impl Lattice {
         Ok(address)
     }
 
+    /// A value of a host's `/metrics`, the host counted from 0; 0 where it has none of these labels.
+    ///
+    /// # Errors
+    ///
+    /// Where the host does not say.
+    pub async fn metric(&self, host: usize, name: &str, labels: &str) -> Result<u64> {
+        let page = http::get(self.admin(host)?, "/metrics").await?.text();
+        let named = page.lines().filter_map(|line| line.strip_prefix(name));
+        let with = named.filter(|rest| rest.contains(labels) && rest.starts_with([' ', '{']));
+        let values = with.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<u64>().ok());
+        Ok(values.sum())
+    }
+
     /// Links an HTTP server to an actor.
     ///
     /// # Errors
