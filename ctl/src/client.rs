@@ -4,18 +4,23 @@
 //! A change reads the signed values that it starts from, verifies them with the root's trust, and sends signed values
 //! back, all of them or none. Where somebody else was faster, it reads again and decides again.
 
+mod depart;
 mod edit;
 mod store;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use mesh_claims::{Envelope, KeyPair, Trust, authority};
 use mesh_lattice::{
     Incarnation,
     control::{self, Commit, Committed, Read, ReadRequest, Status, StatusRequest, TrustView, operation},
-    id::OperatorId,
+    id::{OperatorId, UserId},
     key::{Key, TrustKey},
+    stored::TrustStatement,
 };
 use mesh_transport::{ConnectConfig, Connections, Tls};
 use serde::{Serialize, de::DeserializeOwned};
@@ -111,7 +116,31 @@ impl Client {
             let snapshot = snapshot.get_or_insert_with(|| Snapshot::new(read.incarnation));
             snapshot.take(read)?;
         }
-        snapshot.context("nothing was asked for")
+        let mut snapshot = snapshot.context("nothing was asked for")?;
+        self.read_departed(&mut snapshot).await?;
+        Ok(snapshot)
+    }
+
+    /// The statements about those who signed what is gone by and not believed any more: they show that the lattice
+    /// knew them once.
+    async fn read_departed(&self, snapshot: &mut Snapshot) -> anyhow::Result<()> {
+        let users: BTreeSet<UserId> = snapshot
+            .found
+            .values()
+            .filter_map(|found| found.believed.as_ref())
+            .filter_map(|envelope| envelope.signer.parse().ok())
+            .collect();
+        let keys: Vec<String> =
+            users.into_iter().map(|user| Key::Trust(TrustKey::User(user)).to_string()).take(MAX_KEYS).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut about = Snapshot::new(snapshot.incarnation);
+        about.take(self.request(operation::READ, &ReadRequest { keys }).await?)?;
+        for (key, found) in about.found {
+            snapshot.found.entry(key).or_insert(found);
+        }
+        Ok(())
     }
 
     /// Whom the lattice trusts, by the word of its root; `None` where the root is not known here.
@@ -197,6 +226,8 @@ struct Snapshot {
 struct Found {
     revision: u64,
     envelope: Option<Envelope>,
+    /// What the lattice goes by where that one is not believed.
+    believed: Option<Envelope>,
 }
 
 impl Snapshot {
@@ -211,9 +242,11 @@ impl Snapshot {
                 .into());
         }
         for value in read.values {
-            let envelope = value.envelope.map(|bytes| Envelope::decode(&bytes)).transpose();
-            let envelope = envelope.with_context(|| format!("what is stored under {}", value.key))?;
-            self.found.insert(value.key, Found { revision: value.revision, envelope });
+            let decode = |bytes: Option<ByteBuf>| bytes.map(|bytes| Envelope::decode(&bytes)).transpose();
+            let about = || format!("what is stored under {}", value.key);
+            let envelope = decode(value.envelope).with_context(about)?;
+            let believed = decode(value.believed).with_context(about)?;
+            self.found.insert(value.key, Found { revision: value.revision, envelope, believed });
         }
         Ok(())
     }
@@ -226,11 +259,47 @@ impl Snapshot {
     fn get<T: DeserializeOwned>(&self, key: &Key, judge: &Judge) -> anyhow::Result<Option<T>> {
         let Some(envelope) = self.envelope(key) else { return Ok(None) };
         let opened = envelope.open(&key.to_string(), self.incarnation, |signer| judge.may_write(key, signer));
+        if opened.is_err()
+            && let Some(last) = self.last_believed(key, judge)
+        {
+            return Ok(Some(last.open(&key.to_string(), self.incarnation, |_| Ok(()))?));
+        }
         opened.map(Some).map_err(|refusal| {
             let failure = Failure::new(Exit::Refused, format!("what is stored under {key} is not believed: {refusal}"));
             let known = "name the lattice's root with --root or MESH_ROOT";
             if judge.trust.is_none() { failure.hint(known).into() } else { failure.into() }
         })
+    }
+
+    /// What the lattice goes by where the stored value is not believed: only where a user signed it of whom the root
+    /// or an admin has spoken. Which of his values was the last that counted is the leader's word.
+    fn last_believed(&self, key: &Key, judge: &Judge) -> Option<&Envelope> {
+        let last = self.found.get(&key.to_string())?.believed.as_ref()?;
+        let about = Key::Trust(TrustKey::User(last.signer.parse().ok()?));
+        let spoken = self.envelope(&about)?;
+        let authority = |signer: &str| judge.may_write(&about, signer);
+        spoken.open::<TrustStatement>(&about.to_string(), self.incarnation, authority).ok()?;
+        (last.key == key.to_string() && last.incarnation == self.incarnation && last.check_signature().is_ok())
+            .then_some(last)
+    }
+
+    /// What is gone by under this key, as far as `user` signed it.
+    fn held_of(&self, key: &Key, user: &str, judge: &Judge) -> Option<&Envelope> {
+        let stored = self.envelope(key)?;
+        let believed = stored.check_signature().is_ok()
+            && stored.key == key.to_string()
+            && stored.incarnation == self.incarnation
+            && judge.may_write(key, &stored.signer).is_ok();
+        let held = if believed { Some(stored) } else { self.last_believed(key, judge) };
+        held.filter(|held| held.signer == user)
+    }
+
+    /// The same value as `held`, signed again by `signer`, in place of what is there.
+    fn take_over(&self, key: &Key, held: &Envelope, signer: &KeyPair) -> Option<control::Write> {
+        let found = self.found.get(&key.to_string())?;
+        let envelope = found.envelope.as_ref()?.take_over(held, signer);
+        let envelope = ByteBuf::from(envelope.encode());
+        Some(control::Write { key: key.to_string(), expected: found.revision, envelope })
     }
 
     /// The signed value that replaces what is there.

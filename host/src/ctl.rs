@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, VecDeque};
 use mesh_lattice::{
     HostId, LatticeName, Name,
     control::{
-        Commit, Committed, ControlCode, ControlError, Read, ReadRequest, ReadValue, Status, StatusRequest, operation,
+        Commit, Committed, ControlCode, ControlError, Read, ReadRequest, ReadValue, Signed, SignedRequest, Status,
+        StatusRequest, operation,
     },
     key::Key,
     stored::Event,
@@ -87,6 +88,10 @@ impl Desk {
                 };
                 request.answer(found).await
             }
+            operation::SIGNED => {
+                let signed = request.decode().map(|asked| signed(&asked, &office));
+                request.answer(signed).await
+            }
             operation::COMMIT => {
                 let done = match request.decode() {
                     Ok(commit) => self.commit(&commit, &office).await,
@@ -115,7 +120,13 @@ impl Desk {
             events: if asked.events { self.events.iter().cloned().collect() } else { Vec::new() },
             now: crate::trust::now(),
         };
-        status::status(facts, &mut self.since)
+        let mut status = status::status(facts, &mut self.since);
+        for app in status.apps.iter_mut().filter(|app| app.reason.is_empty() || app.revision == 0) {
+            if let Some(doubt) = office.mirror.doubt_about(&app.name, app.revision) {
+                app.reason = doubt;
+            }
+        }
+        status
     }
 
     async fn commit(&self, commit: &Commit, office: &Office<'_>) -> Result<Committed, ControlError> {
@@ -126,6 +137,7 @@ impl Desk {
             trust: office.mirror.trust(),
             world: office.world,
             stored: &stored,
+            mirror: office.mirror,
             kinds: &self.kinds,
         };
         let raw = judge.check(commit, &writes)?;
@@ -166,9 +178,15 @@ async fn read(asked: &ReadRequest, office: &Office<'_>) -> Result<Read, ControlE
             key: key.to_string(),
             revision: entry.map_or(0, |entry| entry.revision),
             envelope: entry.map(|entry| ByteBuf::from(entry.envelope.encode())),
+            believed: office.mirror.instead(key).map(|entry| ByteBuf::from(entry.envelope.encode())),
         }
     });
     Ok(Read { incarnation: office.mirror.incarnation(), values: values.collect() })
+}
+
+/// What a user signed last, of what the lattice goes by.
+fn signed(asked: &SignedRequest, office: &Office<'_>) -> Signed {
+    Signed { keys: office.mirror.signed_by(&asked.signer).iter().map(ToString::to_string).collect() }
 }
 
 fn error(code: ControlCode, message: String) -> ControlError {

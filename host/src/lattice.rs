@@ -194,6 +194,7 @@ async fn follow_state(
             host: parts.identity.id.clone(),
             root: parts.root,
             kinds: kinds(&parts.kinds),
+            known: parts.known.subscribe(),
         };
         tasks.spawn(stand(candidate, ready, cancel.clone()));
         tasks.spawn(lead.run(cancel.clone()));

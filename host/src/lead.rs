@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ctl::{self, Desk},
+    known::Known,
     mirror::{Mirror, Sign},
 };
 
@@ -50,6 +51,8 @@ pub(crate) struct Lead {
     pub(crate) host: HostId,
     pub(crate) root: OperatorId,
     pub(crate) kinds: BTreeMap<Name, ctl::Kind>,
+    /// What this host knows and remembers: it stands in for what is stored and not believed.
+    pub(crate) known: watch::Receiver<Arc<Known>>,
 }
 
 impl Lead {
@@ -158,12 +161,17 @@ impl<'a> Term<'a> {
         if !self.mirror.is_complete() || !settled {
             return;
         }
+        if self.due {
+            let known = self.lead.known.borrow().clone();
+            self.mirror.recall(&known);
+        }
         let world = self.world();
         self.tell_changes(&world).await;
         if !std::mem::take(&mut self.due) {
             return;
         }
-        let plan = mesh_scheduler::plan(&world);
+        let mut plan = mesh_scheduler::plan(&world);
+        self.mirror.confirm(&world, &mut plan);
         if let Err(error) = self.write(plan).await {
             tracing::debug!(%error, "a plan was not written; it is made again");
             self.due = true;

@@ -1,26 +1,30 @@
 //! The stored state as the leader sees it: every value verified, typed, and put together to the [`World`] that plans
 //! and lists are made from.
 //!
-//! A value is read once, when it comes. Who may have written it is judged again whenever trust changes, because a
-//! revocation takes back what the revoked key said. A value of an older generation than the one that is held is a
-//! rollback by somebody with access to the bucket: it is refused, and the newer one stays.
+//! A value is read once, when it comes. Who may have written it is judged again whenever trust changes: what is not
+//! believed any more is doubted (`doubt`), and gone by until somebody who is trusted writes over it. A value of an
+//! older generation than the one that is believed is a rollback by somebody with access to the bucket: it is refused,
+//! and the newer one stays.
 
+mod doubt;
 mod known;
+mod typed;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mesh_claims::Trust;
+use mesh_claims::{Refusal, Trust};
 use mesh_lattice::{
     HostId, Incarnation, Name,
-    application::{Application, Values},
+    application::Values,
     id::OperatorId,
     key::Key,
     name::Labels,
-    stored::{AppPointer, Assignment, NodeRecord, Observed, Pin, Route},
+    stored::{AppPointer, NodeRecord, Observed},
 };
 use mesh_scheduler::{Desired, Host, Standing, World};
-use mesh_transport::{Change, Entry, Position, Stored};
-use serde::de::DeserializeOwned;
+use mesh_transport::{Change, Entry, Position};
+
+use self::typed::Typed;
 
 /// What a host's lease says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,23 +40,15 @@ pub(crate) struct Mirror {
     root: OperatorId,
     trust: Trust,
     incarnation: Incarnation,
+    /// What is stored, believed or not: where a change has to start.
     entries: BTreeMap<Key, Entry>,
+    /// What was believed last: what is gone by.
+    believed: BTreeMap<Key, Entry>,
+    /// The keys whose stored value is not what is gone by, or is no longer believed, and why.
+    doubts: BTreeMap<Key, Refusal>,
     typed: Typed,
     caught_up: bool,
     stale: Option<String>,
-}
-
-/// The values that verify, by what they are.
-#[derive(Default)]
-struct Typed {
-    pointers: BTreeMap<Name, AppPointer>,
-    revisions: BTreeMap<(Name, u64), Arc<Application>>,
-    config: BTreeMap<Name, Values>,
-    nodes: BTreeMap<HostId, NodeRecord>,
-    pins: BTreeMap<Name, Pin>,
-    assigned: BTreeMap<HostId, Assignment>,
-    observed: BTreeMap<HostId, Observed>,
-    routes: BTreeMap<Name, Route>,
 }
 
 impl Mirror {
@@ -62,6 +58,8 @@ impl Mirror {
             root,
             incarnation,
             entries: BTreeMap::new(),
+            believed: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             typed: Typed::default(),
             caught_up: false,
             stale: None,
@@ -112,32 +110,39 @@ impl Mirror {
     }
 
     fn put(&mut self, entry: Entry) -> Result<(), String> {
-        if let Some(held) = self.entries.get(&entry.key)
+        let key = entry.key.clone();
+        if let Some(held) = self.believed.get(&key)
             && entry.envelope.generation < held.envelope.generation
         {
-            return Err(format!("{}: an older generation than the one that was there", entry.key));
+            return Err(format!("{key}: an older generation than the one that was there"));
         }
-        let key = entry.key.clone();
         let read = if matches!(key, Key::Trust(_)) {
-            let applied = self.trust.apply(&key, &entry.envelope);
-            self.entries.insert(key.clone(), entry);
-            self.read_all();
-            applied.map_err(|refusal| refusal.to_string())
+            self.state(&key, &entry)
         } else {
             let read = self.typed.read(&entry, self.incarnation, &self.trust);
+            match &read {
+                Ok(()) => {
+                    self.doubts.remove(&key);
+                    self.believed.insert(key.clone(), entry.clone());
+                }
+                Err(refusal) => drop(self.doubts.insert(key.clone(), refusal.clone())),
+            }
             self.entries.insert(key.clone(), entry);
             read
         };
         read.map_err(|refusal| format!("{key}: {refusal}"))
     }
 
-    /// Judges every value again.
-    fn read_all(&mut self) {
-        self.typed = Typed::default();
-        for entry in self.entries.values().filter(|entry| !matches!(entry.key, Key::Trust(_))) {
-            // A refusal was reported when the value came.
-            let _ = self.typed.read(entry, self.incarnation, &self.trust);
+    /// Takes in a trust statement. One that does not count yet is kept as well where there is none that does: the
+    /// statement that names its signer may come later.
+    fn state(&mut self, key: &Key, entry: &Entry) -> Result<(), Refusal> {
+        let applied = self.trust.apply(key, &entry.envelope);
+        if applied.is_ok() || !self.believed.contains_key(key) {
+            self.believed.insert(key.clone(), entry.clone());
         }
+        self.entries.insert(key.clone(), entry.clone());
+        self.judge_again();
+        applied
     }
 
     /// Everything that a plan depends on. `signs` are the leases: a host without one has none that is renewed.
@@ -153,6 +158,7 @@ impl Mirror {
                 .pointers
                 .iter()
                 .map(|(name, pointer)| (name.clone(), self.desired(name, pointer)))
+                .chain(self.unreadable())
                 .collect(),
             assigned: self.typed.assigned.clone(),
             pins: self.typed.pins.clone(),
@@ -179,6 +185,7 @@ impl Mirror {
             (Some(Sign { draining: true, .. }), _) => Standing::Leaving,
             (_, Some(NodeRecord { drain: true, .. })) => Standing::Draining,
             (_, Some(NodeRecord { cordoned: true, .. })) => Standing::Cordoned,
+            (_, None) if self.wonders_about(id) => Standing::Cordoned,
             _ => Standing::Ready,
         };
         Host { standing, labels: self.labels(id, observed, node), observed: observed.cloned() }
@@ -195,46 +202,5 @@ impl Mirror {
     }
 }
 
-impl Typed {
-    fn read(&mut self, entry: &Entry, incarnation: Incarnation, trust: &Trust) -> Result<(), String> {
-        let place = Place { entry, incarnation, trust };
-        match &entry.key {
-            Key::App(name) => place.read_into(name, &mut self.pointers),
-            Key::AppRevision(name, revision) => {
-                let key = (name.clone(), *revision);
-                self.revisions.remove(&key);
-                self.revisions.insert(key, Arc::new(place.read()?));
-                Ok(())
-            }
-            Key::Config(name) => place.read_into(name, &mut self.config),
-            Key::Node(host) => place.read_into(host, &mut self.nodes),
-            Key::Pin(name) => place.read_into(name, &mut self.pins),
-            Key::Assign(host) => place.read_into(host, &mut self.assigned),
-            Key::Observed(host) => place.read_into(host, &mut self.observed),
-            Key::Route(name) => place.read_into(name, &mut self.routes),
-            Key::Lattice | Key::Owner(_) | Key::Trust(_) | Key::Leader => Ok(()),
-        }
-    }
-}
-
-/// A stored value and what it is verified by.
-struct Place<'a> {
-    entry: &'a Entry,
-    incarnation: Incarnation,
-    trust: &'a Trust,
-}
-
-impl Place<'_> {
-    fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
-        mesh_transport::verify(self.entry, self.incarnation, self.trust)
-            .map(|stored: Stored<T>| stored.value)
-            .map_err(|refusal| refusal.to_string())
-    }
-
-    /// A value that does not verify takes the place of nothing: the last good one stays, and what never was good is
-    /// not there.
-    fn read_into<K: Ord + Clone, T: DeserializeOwned>(&self, key: &K, map: &mut BTreeMap<K, T>) -> Result<(), String> {
-        map.insert(key.clone(), self.read()?);
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -19,3 +19,4 @@ mod slow_connections;
 mod spinners;
 mod unenrolled_host;
 mod up_killed_leaves_nothing;
+mod user_leaves;

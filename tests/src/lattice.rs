@@ -224,7 +224,9 @@ impl Lattice {
     /// Where it cannot be run at all; how it ended is in what is returned.
     pub async fn meshctl<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Ran> {
         let mut command = tokio::process::Command::new(guest::program("meshctl")?);
-        for (variable, field) in [("MESH_SERVER", "server"), ("MESH_KEY", "key"), ("MESH_LATTICE", "lattice")] {
+        let context =
+            [("MESH_SERVER", "server"), ("MESH_KEY", "key"), ("MESH_LATTICE", "lattice"), ("MESH_ROOT", "root")];
+        for (variable, field) in context {
             command.env(variable, self.says(field)?);
         }
         command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);

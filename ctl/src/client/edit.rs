@@ -105,7 +105,7 @@ impl Client {
     }
 
     /// Whether the commit is in; not, where somebody else was faster and it is worth trying again.
-    async fn committed(&self, writes: Vec<control::Write>, tries: u32) -> anyhow::Result<bool> {
+    pub(super) async fn committed(&self, writes: Vec<control::Write>, tries: u32) -> anyhow::Result<bool> {
         let Err(error) = self.commit(writes).await else { return Ok(true) };
         let conflict = error.downcast_ref::<RequestError>().is_some_and(
             |error| matches!(error, RequestError::Refused(refused) if refused.code == ControlCode::Conflict),
@@ -229,24 +229,10 @@ impl Client {
     ) -> anyhow::Result<Change> {
         let signer = self.signer()?;
         let judge = self.judge(&signer).await?;
-        let keys: Vec<Key> = statements.iter().map(|(key, _)| Key::Trust(key.clone())).collect();
         let mut tries = 0;
         loop {
             tries += 1;
-            let snapshot = self.read(&keys).await?;
-            let mut writes = Vec::new();
-            let mut done = Change::Created;
-            for (key, (_, statement)) in keys.iter().zip(statements) {
-                // What is not believed is replaced as if it were not there.
-                let there: Option<TrustStatement> = snapshot.get(key, &judge).ok().flatten();
-                let same_signer = snapshot.envelope(key).is_some_and(|envelope| envelope.signer == signer.public());
-                if there.as_ref().is_some_and(|there| *there != TrustStatement::Withdrawn) {
-                    done = Change::Updated;
-                }
-                if there.as_ref() != Some(statement) || (resign && !same_signer) {
-                    writes.push(snapshot.write(key, statement, &signer)?);
-                }
-            }
+            let (writes, done) = self.statements(statements, resign, &judge, &signer).await?;
             if writes.is_empty() {
                 return Ok(Change::Unchanged);
             }
@@ -254,6 +240,35 @@ impl Client {
                 return Ok(done);
             }
         }
+    }
+
+    /// The writes that make these statements, as things stand.
+    pub(super) async fn statements(
+        &self,
+        statements: &[(TrustKey, TrustStatement)],
+        resign: bool,
+        judge: &Judge,
+        signer: &KeyPair,
+    ) -> anyhow::Result<(Vec<control::Write>, Change)> {
+        let keys: Vec<Key> = statements.iter().map(|(key, _)| Key::Trust(key.clone())).collect();
+        let mut writes = Vec::new();
+        let mut done = Change::Created;
+        if keys.is_empty() {
+            return Ok((writes, done));
+        }
+        let snapshot = self.read(&keys).await?;
+        for (key, (_, statement)) in keys.iter().zip(statements) {
+            // What is not believed is replaced as if it were not there.
+            let there: Option<TrustStatement> = snapshot.get(key, judge).ok().flatten();
+            let same_signer = snapshot.envelope(key).is_some_and(|envelope| envelope.signer == signer.public());
+            if there.as_ref().is_some_and(|there| *there != TrustStatement::Withdrawn) {
+                done = Change::Updated;
+            }
+            if there.as_ref() != Some(statement) || (resign && !same_signer) {
+                writes.push(snapshot.write(key, statement, signer)?);
+            }
+        }
+        Ok((writes, done))
     }
 }
 

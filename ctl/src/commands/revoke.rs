@@ -64,11 +64,10 @@ impl Revoke {
 }
 
 async fn revoke(client: &Client, key: TrustKey, subject: &str, out: &Output) -> anyhow::Result<client::Change> {
-    let status = client.status().await?;
-    let kept = trust::kept_revocations(&status, subject);
-    trust::say_what_stays(&kept, out);
-    let resign = !kept.is_empty();
     let statement = TrustStatement::Revoked { subject: subject.to_owned() };
-    let statements: Vec<_> = kept.into_iter().chain(std::iter::once((key, statement))).collect();
-    client.state(&statements, resign).await
+    if keys::kind_of(subject) == Some(KeyKind::User) {
+        let status = client.status().await?;
+        return trust::part_with(client, &status, subject, (key, statement), out).await;
+    }
+    client.state(&[(key, statement)], false).await
 }

@@ -151,20 +151,63 @@ async fn list(client: &Client, kind: Option<Kind>, out: &Output) -> anyhow::Resu
 async fn remove(client: &Client, kind: Kind, id: &str, key: TrustKey, out: &Output) -> anyhow::Result<()> {
     let status = client.status().await?;
     let there = status.trust.iter().any(|view| client::key_of(view).as_ref() == Some(&key));
+    if !there && kind == Kind::User {
+        // He is gone already; what he signed may still wait for somebody to sign it again.
+        let departed = client.part_with(id, &[]).await?;
+        if departed.taken_over > 0 {
+            out.say(&format!("{} records that this user signed last are signed again", departed.taken_over));
+            return done_plain(out, kind.word(), id, Change::Updated);
+        }
+    }
     if !there {
         return Err(Failure::not_found(format!("the lattice has no statement about {} {id}", kind.word())).into());
     }
-    let kept = kept_revocations(&status, id);
-    say_what_stays(&kept, out);
-    let withdrawn = std::iter::once((key, TrustStatement::Withdrawn));
-    let statements: Vec<_> = kept.into_iter().chain(withdrawn).collect();
-    client.state(&statements, true).await?;
+    match kind {
+        Kind::User => part_with(client, &status, id, (key, TrustStatement::Withdrawn), out).await?,
+        _ => client.state(&[(key, TrustStatement::Withdrawn)], true).await?,
+    };
     done_plain(out, kind.word(), id, Change::Removed)
+}
+
+/// Says of a user that his word counts no more, and keeps what hangs on it: the work that he set up goes on in the
+/// name of whoever removes him, and what he revoked stays revoked. What he granted falls with him, and is named.
+pub(super) async fn part_with(
+    client: &Client,
+    status: &Status,
+    user: &str,
+    statement: (TrustKey, TrustStatement),
+    out: &Output,
+) -> anyhow::Result<Change> {
+    let kept = kept_revocations(status, user);
+    let revocations = kept.len();
+    let statements: Vec<_> = kept.into_iter().chain(std::iter::once(statement)).collect();
+    let departed = client.part_with(user, &statements).await?;
+    if revocations > 0 {
+        out.say(&format!("{revocations} revocations that this user signed are signed again, so that they stay"));
+    }
+    if departed.taken_over > 0 {
+        let records = departed.taken_over;
+        out.say(&format!("{records} records that this user signed last are signed again: what he set up goes on"));
+    }
+    if departed.left {
+        out.say(
+            "warning: what this user signed last kept changing, and is not signed again; what was believed last goes \
+             on. Say this command once more",
+        );
+    }
+    let fallen = status.trust.iter().filter(|view| view.signer == user && view.kind != "revoked");
+    for view in fallen {
+        out.say(&format!(
+            "warning: {} {} is no longer trusted: this user had granted it; `meshctl trust add {} {}` says it again",
+            view.kind, view.id, view.kind, view.id
+        ));
+    }
+    Ok(departed.change)
 }
 
 /// The revocations that a user signed. What he granted falls with him; what he revoked has to stay revoked, so
 /// whoever takes his word away signs these again.
-pub(super) fn kept_revocations(status: &Status, signer: &str) -> Vec<(TrustKey, TrustStatement)> {
+fn kept_revocations(status: &Status, signer: &str) -> Vec<(TrustKey, TrustStatement)> {
     let his = status.trust.iter().filter(|view| view.kind == "revoked" && view.signer == signer);
     his.filter_map(|view| {
         let key = client::key_of(view)?;
@@ -173,12 +216,6 @@ pub(super) fn kept_revocations(status: &Status, signer: &str) -> Vec<(TrustKey, 
         Some((key, statement))
     })
     .collect()
-}
-
-pub(super) fn say_what_stays(kept: &[(TrustKey, TrustStatement)], out: &Output) {
-    if !kept.is_empty() {
-        out.say(&format!("{} revocations that this user signed are signed again, so that they stay", kept.len()));
-    }
 }
 
 #[cfg(test)]

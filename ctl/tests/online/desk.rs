@@ -8,7 +8,8 @@ use mesh_lattice::{
     application::{Application, Replicas, Values},
     control::{
         ActorView, Commit, Committed, ConfigView, ControlCode, ControlError, HostState, HostView, LinkState, LinkView,
-        ProviderView, Read, ReadRequest, ReadValue, ReplicaView, Status, StatusRequest, operation,
+        ProviderView, Read, ReadRequest, ReadValue, ReplicaView, Signed, SignedRequest, Status, StatusRequest,
+        operation,
     },
     id::OperatorId,
     key::{Key, pattern},
@@ -46,6 +47,11 @@ impl Desk {
                 let read = self.read(&asked).await;
                 request.answer(Ok(read)).await.unwrap();
             }
+            operation::SIGNED => {
+                let asked: SignedRequest = request.decode().unwrap();
+                let signed = self.signed(&asked).await;
+                request.answer(Ok(signed)).await.unwrap();
+            }
             operation::COMMIT => {
                 let commit: Commit = request.decode().unwrap();
                 let done = self.commit(&commit).await;
@@ -63,9 +69,19 @@ impl Desk {
                 key: key.clone(),
                 revision: entry.as_ref().map_or(0, |entry| entry.revision),
                 envelope: entry.map(|entry| ByteBuf::from(entry.envelope.encode())),
+                believed: None,
             });
         }
         Read { incarnation: self.state.incarnation(), values }
+    }
+
+    async fn signed(&self, asked: &SignedRequest) -> Signed {
+        let mut keys = Vec::new();
+        for pattern in ["app.>", "name.*", "config.*", "node.*"] {
+            let found = self.state.list(pattern).await.unwrap();
+            keys.extend(found.iter().filter(|entry| entry.envelope.signer == asked.signer).map(|e| e.key.to_string()));
+        }
+        Signed { keys }
     }
 
     async fn trust(&self) -> Trust {

@@ -74,3 +74,26 @@ async fn only_the_root_makes_admins_and_what_they_revoked_stays_when_they_go() {
     assert_eq!(trusted(&lattice, "revoked").await, [revoked], "what he revoked stays");
     lattice.fails(&["revoke", "host", &host, "--key", "second.nk"], 4, &["may not write"]).await;
 }
+
+#[tokio::test]
+async fn what_a_user_wrote_stays_when_he_goes_and_is_signed_by_whoever_removes_him() {
+    for revoke in [false, true] {
+        let lattice = Lattice::start().await;
+        let user = KeyPair::generate(KeyKind::User);
+        lattice.folder.write("user.nk", user.seed());
+        lattice.ok(&["trust", "add", "user", &user.public()]).await;
+        let file = lattice.artifact("counter", &[], None);
+        lattice.ok(&["start", "actor", &file, "--key", "user.nk"]).await;
+        lattice.ok(&["config", "put", "shared", "a=1", "--key", "user.nk"]).await;
+        let gone = if revoke { ["revoke", "user"] } else { ["trust", "remove"] };
+        let user = user.public();
+        let more: &[&str] = if revoke { &[&user] } else { &["user", &user] };
+        let ran = lattice.run(&[&gone[..], more].concat()).await;
+        assert!(ran.stderr.contains("4 records that this user signed last"), "{ran:?}");
+        assert_eq!(lattice.json(&["get", "actors"]).await[0]["name"], "counter");
+        assert_eq!(lattice.json(&["get", "config"]).await[0]["values"]["a"], "1");
+        lattice.fails(&["scale", "actor", "counter", "--replicas", "2", "--key", "user.nk"], 4, &[&user]).await;
+        assert_eq!(lattice.json(&["scale", "actor", "counter", "--replicas", "2"]).await["result"], "updated");
+        assert_eq!(lattice.json(&["stop", "actor", "counter"]).await["result"], "removed");
+    }
+}

@@ -131,7 +131,8 @@ impl Host {
 
 impl World {
     /// What a host has now: its assignment, or where there is none, what it reports to run from an earlier life.
-    pub(crate) fn items(&self, id: &HostId) -> Vec<Item> {
+    #[must_use]
+    pub fn items(&self, id: &HostId) -> Vec<Item> {
         let mut items = match (self.assigned.get(id), self.hosts.get(id)) {
             (Some(assigned), _) => assigned.items.clone(),
             (None, Some(host)) => host.running(),

@@ -20,7 +20,9 @@ use mesh_lattice::{
 };
 use mesh_scheduler::{Desired, World};
 use mesh_transport::{Entry, RawWrite, Write};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::mirror::Mirror;
 
 /// Writes in one commit: more than any application needs, fewer than a server takes in one batch.
 const MAX_WRITES: usize = 500;
@@ -40,6 +42,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) world: &'a World,
     /// What is stored under the keys that [`keys`] named.
     pub(crate) stored: &'a BTreeMap<Key, Entry>,
+    /// What is gone by where the stored value is not believed.
+    pub(crate) mirror: &'a Mirror,
     /// The built-in providers.
     pub(crate) kinds: &'a BTreeMap<Name, Kind>,
 }
@@ -119,7 +123,7 @@ impl Judge<'_> {
         if write.expected != revision {
             return Err(conflict(format!("{} was changed by somebody else in the meantime", write.key)));
         }
-        if write.envelope.generation != generation + 1 {
+        if write.envelope.generation != generation.saturating_add(1) {
             return Err(conflict(format!(
                 "{} is in generation {generation}: generation {} does not follow",
                 write.key, write.envelope.generation
@@ -129,6 +133,9 @@ impl Judge<'_> {
     }
 
     fn check_value(&self, write: &Write, writes: &[Write]) -> Result<(), ControlError> {
+        if self.is_taken_over(write) {
+            return self.open::<IgnoredAny>(write).map(drop);
+        }
         match &write.key {
             Key::App(name) => self.check_pointer(name, &self.open(write)?, writes),
             Key::AppRevision(name, revision) => self.check_revision(name, *revision, &self.open(write)?, writes),
@@ -140,6 +147,15 @@ impl Judge<'_> {
                 Err(refused(format!("{} is written by hosts, not by people", write.key)))
             }
         }
+    }
+
+    /// Whether somebody puts his signature under what is there already, so that it outlives the trust in whoever signed
+    /// it before: it changes nothing that is gone by.
+    fn is_taken_over(&self, write: &Write) -> bool {
+        let peoples =
+            matches!(write.key, Key::App(_) | Key::AppRevision(..) | Key::Owner(_) | Key::Config(_) | Key::Node(_));
+        let held = self.mirror.instead(&write.key).or_else(|| self.stored.get(&write.key));
+        peoples && held.is_some_and(|held| held.envelope.payload == write.envelope.payload)
     }
 
     fn open<T: DeserializeOwned>(&self, write: &Write) -> Result<T, ControlError> {
@@ -199,22 +215,36 @@ impl Judge<'_> {
                 Err(invalid(format!("application {app} names {name} and gives the name away in one commit")))
             };
         }
-        match self.owner(name)? {
+        match self.owner(name) {
             Some(owner) if owner == *app => Ok(()),
             Some(owner) => Err(taken(name, &owner)),
             None => Err(invalid(format!("application {app} names {name} without claiming the name"))),
         }
     }
 
-    fn owner(&self, name: &Name) -> Result<Option<Name>, ControlError> {
-        let Some(entry) = self.stored.get(&Key::Owner(name.clone())) else { return Ok(None) };
-        mesh_transport::verify::<OwnerRecord>(entry, self.incarnation, self.trust)
-            .map(|stored| stored.value.app)
-            .map_err(|refusal| refused(format!("the owner of {name} cannot be read: {refusal}")))
+    /// Who has this name. Where the record of that is not believed, the one that is gone by says it, or else the
+    /// application that names it.
+    fn owner(&self, name: &Name) -> Option<Name> {
+        let key = Key::Owner(name.clone());
+        let entry = self.stored.get(&key)?;
+        match mesh_transport::verify::<OwnerRecord>(entry, self.incarnation, self.trust) {
+            Ok(stored) => stored.value.app,
+            Err(_) => match self.mirror.instead(&key) {
+                Some(held) => rmp_serde::from_slice::<OwnerRecord>(&held.envelope.payload).ok()?.app,
+                None => self.holder(name).cloned(),
+            },
+        }
+    }
+
+    fn holder(&self, name: &Name) -> Option<&Name> {
+        self.world.apps.iter().find_map(|(app, desired)| match desired {
+            Desired::Wanted { application, .. } => names(application).any(|held| held == name).then_some(app),
+            Desired::Deleted | Desired::Unreadable => None,
+        })
     }
 
     fn check_owner(&self, name: &Name, record: &OwnerRecord, writes: &[Write]) -> Result<(), ControlError> {
-        let Some(owner) = self.owner(name)? else { return Ok(()) };
+        let Some(owner) = self.owner(name) else { return Ok(()) };
         let Some(application) = self.application(&owner) else { return Ok(()) };
         let leaves = writes.iter().any(|write| match &write.key {
             Key::AppRevision(app, _) if *app == owner => {

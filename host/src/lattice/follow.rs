@@ -53,14 +53,14 @@ impl Follow {
                 }
                 () = until(due) => {
                     due = None;
-                    self.publish(&mirror);
+                    self.publish(&mut mirror);
                 }
                 () = until(self.spare.is_some().then_some(self.patience)) => self.use_spare(),
             }
         }
     }
 
-    fn publish(&mut self, mirror: &Mirror) {
+    fn publish(&mut self, mirror: &mut Mirror) {
         if let Some(reason) = mirror.stale() {
             let reason = format!("the lattice's state cannot be read, what runs goes on: {reason}");
             self.readiness.set(Concern::StateStale, Some(reason));
@@ -74,6 +74,7 @@ impl Follow {
             (Origin::Nothing, Some(spare)) => Arc::new(spare),
             _ => held,
         };
+        mirror.recall(&before);
         self.say_enrolled(mirror);
         let (known, stale) = match accepted(mirror, &self.own, &before) {
             Some(assignment) => (mirror.known(assignment), None),

@@ -60,7 +60,7 @@ impl Mirror {
     }
 
     fn statements(&self) -> Vec<(Key, Envelope)> {
-        let statements = self.entries.iter().filter(|(key, _)| matches!(key, Key::Trust(_)));
+        let statements = self.believed.iter().filter(|(key, _)| matches!(key, Key::Trust(_)));
         statements.map(|(key, entry)| (key.clone(), entry.envelope.clone())).collect()
     }
 }

@@ -85,19 +85,31 @@ impl Envelope {
         if payload.len() > MAX_ENVELOPE - 1024 {
             return Err(EnvelopeError::TooLarge { key, size: payload.len() });
         }
-        let signer_text = signer.public();
-        let mut envelope = Self {
+        let unsigned = Self {
             v: VERSION,
             incarnation,
             key,
             generation,
             payload,
-            signer: signer_text,
+            signer: String::new(),
             signature: Vec::new(),
             unknown: Vec::new(),
         };
-        envelope.signature = signer.sign(&envelope.signed_bytes()).to_vec();
-        Ok(envelope)
+        Ok(unsigned.signed_by(signer))
+    }
+
+    fn signed_by(mut self, signer: &KeyPair) -> Self {
+        self.signer = signer.public();
+        self.signature = signer.sign(&self.signed_bytes()).to_vec();
+        self
+    }
+
+    /// Signs, in place of this value, what `held` says, byte for byte: the next generation of what is stored, by
+    /// somebody whose word counts where that of the signer before him no longer does.
+    #[must_use]
+    pub fn take_over(&self, held: &Self, signer: &KeyPair) -> Self {
+        let generation = self.generation.saturating_add(1);
+        Self { key: self.key.clone(), incarnation: self.incarnation, generation, ..held.clone() }.signed_by(signer)
     }
 
     /// Signs what replaces this value: the next generation, with the fields that this version does not know.
@@ -337,6 +349,22 @@ mod tests {
         let read = Envelope::decode(&replaced.encode()).unwrap();
         assert_eq!((read.generation, &read.unknown), (4, &later.unknown));
         assert!(read.open::<(String, u64)>("app.counter", signed.incarnation, anybody).is_ok());
+    }
+
+    #[test]
+    fn another_signer_takes_a_value_over_as_it_is() {
+        let (signed, _) = envelope();
+        let held = Envelope { unknown: vec![("later".into(), vec![0x92, 1, 2])], ..signed.clone() };
+        let stored = Envelope { generation: 9, ..signed.clone() };
+        let other = KeyPair::generate(KeyKind::User);
+        let taken = stored.take_over(&held, &other);
+        let only = |signer: &str| {
+            assert_eq!(signer, other.public());
+            Ok(())
+        };
+        let (text, number): (String, u64) = taken.open("app.counter", signed.incarnation, only).unwrap();
+        assert_eq!((text.as_str(), number, taken.generation), ("a value", 7, 10));
+        assert_eq!((&taken.payload, &taken.unknown), (&held.payload, &held.unknown));
     }
 
     #[test]

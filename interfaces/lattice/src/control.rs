@@ -26,6 +26,8 @@ pub mod operation {
     pub const STATUS: &str = "status";
     /// [`super::ReadRequest`] → [`super::Read`]
     pub const READ: &str = "read";
+    /// [`super::SignedRequest`] → [`super::Signed`]
+    pub const SIGNED: &str = "signed";
     /// [`super::Commit`] → [`super::Committed`]
     pub const COMMIT: &str = "commit";
 }
@@ -291,6 +293,25 @@ pub struct ReadValue {
     pub revision: u64,
     /// The envelope; `None` where there is none. The reader verifies it.
     pub envelope: Option<ByteBuf>,
+    /// Where that one is not believed, because its signer is not trusted or not any more: the envelope that was
+    /// believed last, which the lattice goes on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub believed: Option<ByteBuf>,
+}
+
+/// Asks which values that people write carry the signature of this key: whoever takes a user's word away signs them
+/// again, so that they stay.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SignedRequest {
+    /// A user's public key.
+    pub signer: String,
+}
+
+/// The values that a user signed last, out of those that the lattice goes by.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Signed {
+    /// Texts of [`crate::key::Key`].
+    pub keys: Vec<String>,
 }
 
 /// Values to write, all of them or none.

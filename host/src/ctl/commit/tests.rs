@@ -13,6 +13,8 @@ struct Rig {
     trust: Trust,
     world: World,
     stored: BTreeMap<Key, Entry>,
+    mirror: Mirror,
+    root: KeyPair,
     kinds: BTreeMap<Name, Kind>,
 }
 
@@ -50,6 +52,9 @@ impl Rig {
         let key = Key::Trust(TrustKey::User(id.clone()));
         let statement = TrustStatement::User { id, admin: false };
         trust.apply(&key, &Envelope::sign(&key, incarnation, 1, &statement, &root).unwrap()).unwrap();
+        let mut mirror = Mirror::new(root.operator_id().unwrap(), incarnation);
+        let envelope = Envelope::sign(&key, incarnation, 1, &statement, &root).unwrap();
+        mirror.apply(mesh_transport::Change::Put(Entry { key, envelope, revision: 1 })).unwrap();
         let kind = |local_state| Kind { local_state };
         let world = World {
             incarnation,
@@ -65,6 +70,8 @@ impl Rig {
             trust,
             world,
             stored: BTreeMap::new(),
+            mirror,
+            root,
             kinds: BTreeMap::from([(name("keyvalue-nats"), kind(false)), (name("keyvalue-redb"), kind(true))]),
         };
         rig.accept("adhoc", &app("adhoc", &["counter"]));
@@ -77,6 +84,7 @@ impl Rig {
         self.judge(&commit).unwrap();
         for write in parse(&commit).unwrap() {
             let entry = Entry { key: write.key.clone(), envelope: write.envelope, revision: 10 };
+            self.mirror.apply(mesh_transport::Change::Put(entry.clone())).unwrap();
             self.stored.insert(write.key, entry);
         }
         let desired = Desired::Wanted { revision: 1, application: Arc::new(application.clone()) };
@@ -122,6 +130,7 @@ impl Rig {
             trust: &self.trust,
             world: &self.world,
             stored: &stored,
+            mirror: &self.mirror,
             kinds: &self.kinds,
         };
         judge.check(commit, &writes)
@@ -142,6 +151,67 @@ fn an_application_and_its_next_revision_are_taken() {
     next.links.push(link("counter", "kv"));
     let commit = rig.apply("adhoc", &next);
     assert_eq!(rig.judge(&commit).unwrap().len(), commit.writes.len());
+}
+
+impl Rig {
+    /// The user is trusted no more, and another one is in his place.
+    fn succeeded(mut self, gone: TrustStatement) -> (Self, KeyPair) {
+        let next = KeyPair::generate(KeyKind::User);
+        let id = next.user_id().unwrap();
+        let old = self.user.user_id().unwrap();
+        let gone_key = match &gone {
+            TrustStatement::Revoked { subject } => TrustKey::revoked(subject).unwrap(),
+            _ => TrustKey::User(old),
+        };
+        let next_key = TrustKey::User(id.clone());
+        for (key, statement) in [(gone_key, gone), (next_key, TrustStatement::User { id, admin: false })] {
+            let key = Key::Trust(key);
+            let envelope = Envelope::sign(&key, self.world.incarnation, 2, &statement, &self.root).unwrap();
+            self.trust.apply(&key, &envelope).unwrap();
+            self.mirror.apply(mesh_transport::Change::Put(Entry { key, envelope, revision: 20 })).unwrap();
+        }
+        let old = std::mem::replace(&mut self.user, next);
+        (self, old)
+    }
+}
+
+#[test]
+fn what_a_departed_user_wrote_can_be_written_over_and_taken_over_but_not_stolen() {
+    for revoked in [false, true] {
+        let rig = Rig::new();
+        let gone = match revoked {
+            true => TrustStatement::Revoked { subject: rig.user.public() },
+            false => TrustStatement::Withdrawn,
+        };
+        let (rig, old) = rig.succeeded(gone);
+        let key = Key::AppRevision(name("adhoc"), 1);
+        assert_eq!(rig.mirror.instead(&key).unwrap().envelope.signer, old.public());
+        rig.judge(&rig.apply("adhoc", &app("adhoc", &["counter", "hello"]))).unwrap();
+        rig.refuse(&rig.apply("other", &app("other", &["counter"])), ControlCode::Conflict, "belongs to");
+        let taken = rig.stored.values().map(|entry| {
+            let envelope = entry.envelope.take_over(&entry.envelope, &rig.user);
+            let (key, expected) = (entry.key.to_string(), entry.revision);
+            control::Write { key, expected, envelope: ByteBuf::from(envelope.encode()) }
+        });
+        let taken = Commit { writes: taken.collect() };
+        assert_eq!(rig.judge(&taken).unwrap().len(), 3);
+        let again = Rig { user: old, ..rig };
+        let own = again.stored.get(&key).unwrap();
+        let write = control::Write {
+            key: key.to_string(),
+            expected: own.revision,
+            envelope: ByteBuf::from(own.envelope.take_over(&own.envelope, &again.user).encode()),
+        };
+        again.refuse(&Commit { writes: vec![write] }, ControlCode::Refused, "app.adhoc.1");
+    }
+}
+
+#[test]
+fn a_written_revision_is_not_changed_by_signing_it_again() {
+    let rig = Rig::new();
+    let key = Key::AppRevision(name("adhoc"), 1);
+    let other = rig.write(&key, &app("adhoc", &["counter", "other"]));
+    rig.refuse(&Commit { writes: vec![other] }, ControlCode::Conflict, "there already");
 }
 
 #[test]
