@@ -13,6 +13,7 @@
 //!        ◄──────────────────────────────── Busy         no room, nothing done
 //!        ◄──────────────────────────────── Reply        ready within 25 ms
 //!        ◄──────────────────────────────── Accepted     otherwise, and the Reply later
+//!   Call ────────────────────────────────►   the same id again, after silence: answered as before, never run twice
 //!   StreamData, StreamEnd, StreamAbort ◄──► both ways, each under StreamCredit of its receiver
 //!   Cancel ──────────────────────────────►   stops the work
 //!   Ping ◄─────────────────────────────────► Pong       while calls are open

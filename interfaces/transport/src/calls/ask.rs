@@ -29,6 +29,7 @@ use tokio::{
 
 use super::{
     Leave, Node, count,
+    credit::LEAST,
     outgoing::{Answered, OpenCall, Outgoing},
     source::{Sending, Source},
     unsealed,
@@ -127,7 +128,7 @@ impl Node {
         prepared: &mut Prepared,
         leave: Leave<'_>,
     ) -> Result<(Answered, OpenCall), CallError> {
-        let reply_credit = self.budget.take(2 * REPLY_CREDIT) / 2;
+        let reply_credit = self.budget.take(2 * REPLY_CREDIT, LEAST) / 2;
         let (call, mut answer) = Outgoing::new(session, &self.budget, reply_credit);
         let open = OpenCall::open(self, prepared.id, call);
         let mut gaps = Gaps::new(session.life.silence(), prepared.id);
@@ -147,6 +148,12 @@ impl Node {
             let accepted = open.call.is_accepted();
             if prepared.deadline.remaining() < Duration::from_millis(1) {
                 return Err(unanswered(accepted));
+            }
+            if accepted && gaps.accepted_turn == 0 && matches!(woken, Woken::Timer) {
+                // What was waited for was a sign of life, and it came.
+                timer.as_mut().reset(Instant::now() + gaps.next(true).min(prepared.deadline.remaining()));
+                line.get_or_insert_with(|| Line::watch(self));
+                continue;
             }
             if !accepted && matches!(woken, Woken::Timer) && self.connections.data_up() {
                 self.note_silence(session);

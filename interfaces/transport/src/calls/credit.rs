@@ -8,7 +8,11 @@ use tokio::sync::Notify;
 pub(super) const TOTAL: u64 = 16 << 20;
 
 /// Less than this is not worth a credit, unless there is no more.
-const LEAST: u64 = 16 << 10;
+pub(super) const LEAST: u64 = 16 << 10;
+
+/// Out of this part a stream is given [`LEAST`], and nothing beyond: readers that stand still keep what they were
+/// given, and whoever comes after them begins all the same.
+const RESERVE: u64 = 4 << 20;
 
 /// What may still be promised to senders.
 pub(super) struct Budget(AtomicU64);
@@ -20,11 +24,14 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Takes up to `want`, and not much more than an eighth of what is left: the more streams, the less for each.
-    pub(super) fn take(&self, want: u64) -> u64 {
+    /// Takes up to `want` for a stream that has `outstanding` already, and not much more than an eighth of what is
+    /// left: the more streams, the less for each.
+    pub(super) fn take(&self, want: u64, outstanding: u64) -> u64 {
         let mut taken = 0;
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            taken = want.min((left / 8).max(LEAST)).min(left);
+            let open = left.saturating_sub(RESERVE);
+            let first = LEAST.saturating_sub(outstanding).min(left);
+            taken = want.min((open / 8).max(LEAST).min(open).max(first));
             Some(left - taken)
         });
         taken
@@ -95,6 +102,29 @@ impl Leave {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_promised_is_bounded_and_something_is_left_for_whoever_comes_late() {
+        let budget = Budget::default();
+        let mut held = 0;
+        // Streams that stand still ask for more until they get nothing.
+        let mut greedy = [0u64; 64];
+        for _ in 0..1_000 {
+            for outstanding in &mut greedy {
+                let taken = budget.take((1 << 20) - *outstanding, *outstanding);
+                *outstanding += taken;
+                held += taken;
+            }
+        }
+        assert!(held <= TOTAL - RESERVE + 64 * LEAST, "{held}");
+        for _ in 64..RESERVE / LEAST {
+            assert_eq!(budget.take(1 << 20, 0), LEAST);
+        }
+        for _ in 0..100 {
+            budget.take(1 << 20, 0);
+        }
+        assert!(budget.outstanding() <= TOTAL);
+    }
 
     #[tokio::test]
     async fn leave_is_cumulative_and_closing_ends_it() {

@@ -234,7 +234,7 @@ impl Reader {
             Frame::Pong(pong) => {
                 let now = Monotonic::now();
                 session.note_clock(pong.clock, now);
-                session.life.note_round_trip(now.since(Monotonic(pong.nonce)));
+                session.life.pong(Monotonic(pong.nonce), now);
             }
             Frame::Unknown(kind) => self.unsupported(&session, kind),
             Frame::Drain => {}

@@ -135,7 +135,7 @@ impl Receiver {
         if outstanding > WINDOW * 3 / 4 {
             return None;
         }
-        let more = self.budget.take(WINDOW - outstanding);
+        let more = self.budget.take(WINDOW - outstanding, outstanding);
         state.granted += more;
         (more > 0).then_some(state.granted)
     }
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn bytes_come_out_as_they_came_in_whatever_their_sizes() {
         let budget = Arc::new(Budget::default());
-        let receiver = Receiver::new(&budget, budget.take(1 << 20));
+        let receiver = Receiver::new(&budget, budget.take(1 << 20, 0));
         let mut sent = Vec::new();
         for size in [1, 5_000, 3, 4_095, 4_096, 7, 9_999] {
             let piece = vec![size as u8; size];

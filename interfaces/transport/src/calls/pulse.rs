@@ -99,6 +99,7 @@ impl Node {
         }
         if self.connections.data_up() {
             let now = Monotonic::now();
+            session.life.ping(now);
             self.send_now(session, pulse_id(session), &Frame::Ping(Ping { nonce: now.0, clock: now }));
         }
     }

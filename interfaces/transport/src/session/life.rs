@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use mesh_lattice::clock::Monotonic;
+
 /// Silence is never shorter than this, however near the peer is.
 const SHORTEST_SILENCE: Duration = Duration::from_millis(250);
 
@@ -18,6 +20,8 @@ pub(crate) struct Life {
     silent: AtomicBool,
     /// Smoothed, in microseconds; 0 where none was measured.
     round_trip: AtomicU64,
+    /// When it was pinged last, in microseconds of our clock.
+    pinged: AtomicU64,
     /// Calls of ours that it holds.
     open: AtomicUsize,
 }
@@ -58,6 +62,19 @@ impl Life {
         self.round_trip.store(smoothed.max(1), Ordering::Relaxed);
     }
 
+    /// It is pinged.
+    pub(crate) fn ping(&self, now: Monotonic) {
+        self.pinged.store(now.0, Ordering::Relaxed);
+    }
+
+    /// It answered the ping of `sent`. An earlier one than the last says how long the peer stood still, not how far
+    /// away it is.
+    pub(crate) fn pong(&self, sent: Monotonic, now: Monotonic) {
+        if sent.0 == self.pinged.load(Ordering::Relaxed) {
+            self.note_round_trip(now.since(sent));
+        }
+    }
+
     /// How long nothing may come before it counts as silence.
     pub(crate) fn silence(&self) -> Duration {
         SHORTEST_SILENCE.max(Duration::from_micros(3 * self.round_trip.load(Ordering::Relaxed)))
@@ -91,6 +108,16 @@ mod tests {
             life.note_round_trip(Duration::from_millis(200));
         }
         assert!(life.silence() > Duration::from_millis(590) && life.silence() <= Duration::from_millis(600));
+    }
+
+    #[test]
+    fn a_peer_that_stood_still_is_not_taken_to_be_far_away() {
+        let life = Life::default();
+        life.ping(Monotonic(1_000_000));
+        life.ping(Monotonic(9_000_000));
+        life.pong(Monotonic(1_000_000), Monotonic(9_100_000));
+        life.pong(Monotonic(9_000_000), Monotonic(9_100_000));
+        assert_eq!(life.silence(), Duration::from_millis(300));
     }
 
     #[test]

@@ -18,6 +18,8 @@ use mesh_transport::{AdmitCall, CallsConfig, ConnectConfig, Connections, Inbound
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use crate::proxy::Proxy;
+
 /// A nats-server on a random port; it keeps the port when it is started again.
 pub(crate) struct Server {
     child: Option<Child>,
@@ -233,9 +235,26 @@ impl Host {
         key: Arc<KeyPair>,
         change: impl FnOnce(&mut CallsConfig),
     ) -> Self {
+        Self::at(server.config(), enrolled, serve, key, change).await
+    }
+
+    /// Connected through a proxy.
+    pub(crate) async fn through(proxy: &Proxy, enrolled: &Enrolled, serve: Arc<dyn Serve>) -> Self {
+        let key = Arc::new(KeyPair::generate(KeyKind::Host));
+        Self::at(proxy.config(), enrolled, serve, key, |_| {}).await
+    }
+
+    pub(crate) async fn at(
+        server: ConnectConfig,
+        enrolled: &Enrolled,
+        serve: Arc<dyn Serve>,
+        key: Arc<KeyPair>,
+        change: impl FnOnce(&mut CallsConfig),
+    ) -> Self {
         let id = key.host_id().unwrap();
         enrolled.add(&id);
-        let connections = server.connections().await;
+        let connections = Connections::open(server).await.unwrap();
+        connections.up(Duration::from_secs(10)).await.unwrap();
         let boot = BootId::new();
         let mut config = CallsConfig::new(Arc::clone(&key), boot);
         change(&mut config);
@@ -245,6 +264,12 @@ impl Host {
         let mut tasks = JoinSet::new();
         tasks.spawn(inbound.run(serve, Arc::new(Admit), cancel.clone()));
         Self { id, key, boot, remote, connections, cancel, tasks }
+    }
+
+    /// Ends as a killed process does: nobody is told.
+    pub(crate) async fn kill(mut self) {
+        self.tasks.shutdown().await;
+        self.connections.close(Duration::ZERO).await;
     }
 
     /// Stops reading and drops the connections, as a killed process does.

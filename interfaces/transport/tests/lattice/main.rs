@@ -6,5 +6,8 @@ mod attacks;
 mod calls;
 mod faults;
 mod fixture;
+mod lost;
+mod proxy;
+mod stalls;
 mod state;
 mod streams;

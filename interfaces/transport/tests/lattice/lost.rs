@@ -1,0 +1,402 @@
+//! What holds when messages are lost, repeated, late or overtaken, and when a host says nothing any more.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use mesh_lattice::{CallId, Code, Deadline, Params, Reply, Serve};
+use tokio::{sync::Notify, task::JoinSet};
+
+use crate::{
+    fixture::{Enrolled, Host, Server, begin, call, echo, end, eventually, pattern, result, serving, soon},
+    proxy::{Proxy, Verdict, Way},
+};
+
+/// How often each call ran.
+#[derive(Clone, Default)]
+struct Ledger(Arc<Mutex<HashMap<CallId, u32>>>);
+
+impl Ledger {
+    /// Answers each call with how many ran before it.
+    fn serve(&self) -> Arc<dyn Serve> {
+        let ledger = self.clone();
+        serving(move |invocation| {
+            let mut runs = ledger.0.lock().unwrap();
+            *runs.entry(invocation.id).or_default() += 1;
+            let answer = format!("run {}", runs.len());
+            async move { Ok(Reply::wire(answer)) }
+        })
+    }
+
+    fn runs(&self) -> usize {
+        self.0.lock().unwrap().values().map(|runs| *runs as usize).sum()
+    }
+
+    fn most(&self) -> u32 {
+        self.0.lock().unwrap().values().copied().max().unwrap_or(0)
+    }
+}
+
+/// Loses the first message of each subject that ends like this.
+fn lose_first(way: Way, part: &'static str) -> impl Fn(crate::proxy::Seen<'_>) -> Verdict {
+    let seen: Mutex<HashMap<String, ()>> = Mutex::default();
+    move |message| {
+        let matches = message.way == way && message.subject.contains(part);
+        let first = matches && seen.lock().unwrap().insert(message.subject.to_owned(), ()).is_none();
+        if first { Verdict::Lose } else { Verdict::Pass }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_comes_twice_runs_once() {
+    let server = Server::start().await;
+    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
+    let proxy = Proxy::start(server.port).await;
+    let one = Host::through(&proxy, &enrolled, echo()).await;
+    let other = Host::start(&server, &enrolled, ledger.serve()).await;
+    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    proxy.rule(|message| if message.subject.contains(".h.") { Verdict::Twice } else { Verdict::Pass });
+    for _ in 0..200 {
+        one.remote.call(&other.id, call("count", "")).await.unwrap();
+    }
+    assert_eq!((ledger.runs(), ledger.most()), (201, 1));
+    eventually("each copy was refused", || async { other.remote.stats().rejected_frames >= 200 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_reply_is_said_again_and_the_call_does_not_run_again() {
+    let server = Server::start().await;
+    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
+    let proxy = Proxy::start(server.port).await;
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let other = Host::through(&proxy, &enrolled, ledger.serve()).await;
+    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    proxy.rule(lose_first(Way::Out, ".io."));
+    let started = Instant::now();
+    let calls: Vec<_> = (0..20).map(|_| begin(&one, &other, call("count", ""))).collect();
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(result(&end(call).await.unwrap()));
+    }
+    println!("20 lost replies came {:?} after their calls", started.elapsed());
+    answers.sort_unstable();
+    answers.dedup();
+    assert_eq!(answers.len(), 20, "each call has the reply of its own run");
+    assert_eq!((ledger.runs(), ledger.most()), (21, 1));
+    assert!(one.remote.stats().resent >= 20 && other.remote.stats().repeated >= 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_call_is_sent_again_and_runs_once() {
+    let server = Server::start().await;
+    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
+    let proxy = Proxy::start(server.port).await;
+    let one = Host::through(&proxy, &enrolled, echo()).await;
+    let other = Host::start(&server, &enrolled, ledger.serve()).await;
+    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    let first = AtomicU32::new(0);
+    proxy.rule(move |message| {
+        // All first copies, and half of the second ones.
+        let io = message.way == Way::Out && message.subject.contains(".io.");
+        let lost = message.way == Way::Out && message.subject.ends_with(".call")
+            || io && first.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+        if lost { Verdict::Lose } else { Verdict::Pass }
+    });
+    let calls: Vec<_> = (0..20).map(|_| begin(&one, &other, call("count", ""))).collect();
+    for call in calls {
+        end(call).await.unwrap();
+    }
+    assert_eq!((ledger.runs(), ledger.most()), (21, 1));
+    assert!(one.remote.stats().resent >= 30);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_its_own_copy_overtook_runs_once() {
+    let server = Server::start().await;
+    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
+    let proxy = Proxy::start(server.port).await;
+    let one = Host::through(&proxy, &enrolled, echo()).await;
+    let other = Host::start(&server, &enrolled, ledger.serve()).await;
+    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    proxy.rule(|message| {
+        let first = message.way == Way::Out && message.subject.ends_with(".call");
+        if first { Verdict::Late(Duration::from_millis(600)) } else { Verdict::Pass }
+    });
+    let calls: Vec<_> = (0..20).map(|_| begin(&one, &other, call("count", ""))).collect();
+    for call in calls {
+        end(call).await.unwrap();
+    }
+    eventually("the first copies came too", || async { other.remote.stats().repeated >= 20 }).await;
+    assert_eq!((ledger.runs(), ledger.most()), (21, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_that_is_no_longer_kept_is_lost_and_says_so() {
+    let server = Server::start().await;
+    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
+    let proxy = Proxy::start(server.port).await;
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let counting = ledger.clone();
+    let large = serving(move |invocation| {
+        *counting.0.lock().unwrap().entry(invocation.id).or_default() += 1;
+        async { Ok(Reply::wire(vec![7; 60_000])) }
+    });
+    let other = Host::through(&proxy, &enrolled, large).await;
+    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    let mut unlucky = call("count", "");
+    unlucky.deadline = Deadline::after(Duration::from_secs(15));
+    let token = unlucky.id.to_string();
+    let id = unlucky.id;
+    proxy.rule(move |message| {
+        let reply = message.way == Way::Out && message.subject.ends_with(&token);
+        if reply { Verdict::Lose } else { Verdict::Pass }
+    });
+    let unlucky = begin(&one, &other, unlucky);
+    eventually("it ran", || async { ledger.0.lock().unwrap().contains_key(&id) }).await;
+    for _ in 0..300 {
+        one.remote.call(&other.id, call("count", "")).await.unwrap();
+    }
+    proxy.pass();
+    assert_eq!(end(unlucky).await.unwrap_err().code, Code::ReplyLost);
+    assert_eq!((ledger.runs(), ledger.most(), other.remote.stats().reply_lost), (302, 1, 1));
+}
+
+#[tokio::test]
+async fn a_call_that_takes_long_is_announced_and_not_sent_again() {
+    let server = Server::start().await;
+    let enrolled = Enrolled::default();
+    let gate = Arc::new(Notify::new());
+    let waiting = Arc::clone(&gate);
+    let slow = serving(move |_| {
+        let gate = Arc::clone(&waiting);
+        async move {
+            gate.notified().await;
+            Ok(Reply::wire("done"))
+        }
+    });
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let other = Host::start(&server, &enrolled, slow).await;
+    let long = begin(&one, &other, call("wait", ""));
+    let begun = Instant::now();
+    eventually("it is announced", || async { one.remote.stats().accepted == 1 }).await;
+    eventually("silence would be over", || async { begun.elapsed() > Duration::from_millis(600) }).await;
+    let stats = one.remote.stats();
+    assert_eq!((stats.resent, stats.silent), (0, 0));
+    gate.notify_waiters();
+    end(long).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_held_up_past_its_deadline_does_not_run() {
+    let server = Server::start().await;
+    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
+    let proxy = Proxy::start(server.port).await;
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let other = Host::through(&proxy, &enrolled, ledger.serve()).await;
+    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    proxy.hold();
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let mut late = call("count", "");
+            late.deadline = Deadline::after(Duration::from_millis(400));
+            begin(&one, &other, late)
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(end(call).await.unwrap_err().code, Code::DeadlineExceeded);
+    }
+    proxy.release();
+    eventually("all of them came", || async { other.remote.stats().expired >= 20 }).await;
+    assert_eq!(ledger.runs(), 1, "nothing ran after its deadline");
+    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    assert_eq!(ledger.runs(), 2, "what is in time runs");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_says_nothing_is_known_within_a_second_and_its_calls_are_lost() {
+    let server = Server::start().await;
+    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
+    let proxy = Proxy::start(server.port).await;
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let pending = serving(|invocation| async move {
+        if invocation.operation.as_ref() == "wait" {
+            std::future::pending::<()>().await;
+        }
+        Ok(Reply::wire("done"))
+    });
+    let other = Host::through(&proxy, &enrolled, pending).await;
+    let third = Host::start(&server, &enrolled, ledger.serve()).await;
+    one.remote.call(&other.id, call("go", "")).await.unwrap();
+    let mut long = call("wait", "");
+    long.deadline = Deadline::after(Duration::from_secs(60));
+    let long = begin(&one, &other, long);
+    eventually("it runs", || async { one.remote.stats().accepted == 1 }).await;
+    proxy.rule(|_| Verdict::Lose);
+    let silent = Instant::now();
+    // One that may run twice is given up and made elsewhere.
+    let left = one.remote.call_unless_silent(&other.id, call("go", ""), &|| true).await.unwrap_err();
+    assert_eq!(left.code, Code::Lost);
+    assert!(one.remote.is_silent(&other.id) && !one.remote.is_silent(&third.id));
+    one.remote.call(&third.id, call("go", "")).await.unwrap();
+    println!("routed around {:?} after the host fell silent", silent.elapsed());
+    assert!(silent.elapsed() < Duration::from_secs(3), "three times the promised second");
+    // One that may not is lost: whether it ran is unknown.
+    let lost = end(long).await.unwrap_err();
+    println!("the call that it held was lost after {:?}", silent.elapsed());
+    assert_eq!(lost.code, Code::Lost);
+    assert!(silent.elapsed() < Duration::from_secs(6));
+    assert_eq!(one.remote.stats().lost, 1);
+    assert!(one.remote.is_silent(&other.id), "until it is heard");
+    proxy.pass();
+    let back = Instant::now();
+    eventually("it is heard again", || async { !one.remote.is_silent(&other.id) }).await;
+    println!("heard again {:?} after it could be", back.elapsed());
+    one.remote.call(&other.id, call("go", "")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_a_killed_boot_held_are_lost_and_new_ones_find_the_next_boot() {
+    let server = Server::start().await;
+    let enrolled = Enrolled::default();
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let endless = serving(|_| async { std::future::pending().await });
+    let other = Host::start(&server, &enrolled, endless).await;
+    let held = begin(&one, &other, call("wait", ""));
+    eventually("it runs", || async { one.remote.stats().accepted == 1 }).await;
+    let key = Arc::clone(&other.key);
+    other.kill().await;
+    let killed = Instant::now();
+    let again = Ledger::default();
+    let next = Host::again(&server, &enrolled, again.serve(), key, |_| {}).await;
+    one.remote.call(&next.id, call("count", "")).await.unwrap();
+    println!("the next boot was found {:?} after the kill", killed.elapsed());
+    let lost = end(held).await.unwrap_err();
+    println!("the call that the killed boot held was lost after {:?}", killed.elapsed());
+    assert_eq!(lost.code, Code::Lost);
+    assert!(killed.elapsed() < Duration::from_secs(6));
+    assert_eq!(again.runs(), 1, "it did not run again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_call_stops_within_a_tenth_of_a_second_and_frees_its_slot() {
+    struct Stopped(Arc<Mutex<Option<Instant>>>);
+    impl Drop for Stopped {
+        fn drop(&mut self) {
+            *self.0.lock().unwrap() = Some(Instant::now());
+        }
+    }
+    let server = Server::start().await;
+    let enrolled = Enrolled::default();
+    let stopped = Arc::new(Mutex::new(None));
+    let noted = Arc::clone(&stopped);
+    let endless = serving(move |_| {
+        let stopped = Stopped(Arc::clone(&noted));
+        async move {
+            let _stopped = stopped;
+            std::future::pending().await
+        }
+    });
+    let key = Arc::new(mesh_claims::keys::KeyPair::generate(mesh_claims::keys::KeyKind::Host));
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let other = Host::again(&server, &enrolled, endless, key, |config| config.in_flight = 1).await;
+    for _ in 0..5 {
+        let mut held = begin(&one, &other, call("wait", ""));
+        eventually("it runs", || async { other.remote.stats().open_in == 1 }).await;
+        let dropped = Instant::now();
+        held.abort_all();
+        while held.join_next().await.is_some() {}
+        eventually("the slot is free", || async { other.remote.stats().open_in == 0 }).await;
+        let took = stopped.lock().unwrap().take().unwrap() - dropped;
+        println!("stopped {took:?} after its caller went away");
+        assert!(took < Duration::from_millis(300), "three times the promised tenth of a second");
+    }
+    assert_eq!(other.remote.stats().cancelled, 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_and_nothing_runs_twice_while_the_server_is_killed_again_and_again() {
+    let mut server = Server::start().await;
+    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let other = Host::start(&server, &enrolled, ledger.serve()).await;
+    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    let (done, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU32::new(0)));
+    let mut workers = JoinSet::new();
+    for _ in 0..16 {
+        let (remote, id) = (one.remote.clone(), other.id.clone());
+        let (done, stop) = (Arc::clone(&done), Arc::clone(&stop));
+        workers.spawn(async move {
+            while stop.load(Ordering::Relaxed) == 0 {
+                let mut invocation = call("count", "");
+                invocation.deadline = Deadline::after(Duration::from_secs(10));
+                remote.call(&id, invocation).await.unwrap();
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let mut slowest = Duration::ZERO;
+    for outage in [0, 100, 1_000, 0, 300] {
+        let before = done.load(Ordering::Relaxed);
+        eventually("there is load", || async { done.load(Ordering::Relaxed) > before + 200 }).await;
+        server.kill();
+        let away = Instant::now();
+        eventually("the outage is over", || async { away.elapsed() >= Duration::from_millis(outage) }).await;
+        server.run().await;
+        let (back, before) = (Instant::now(), done.load(Ordering::Relaxed));
+        eventually("calls are answered again", || async { done.load(Ordering::Relaxed) > before + 16 }).await;
+        slowest = slowest.max(back.elapsed());
+    }
+    stop.store(1, Ordering::Relaxed);
+    while let Some(worker) = soon("the workers", workers.join_next()).await {
+        worker.unwrap();
+    }
+    let (done, runs) = (done.load(Ordering::Relaxed) + 1, ledger.runs());
+    println!("{done} calls through 5 kills, {} sent again; slowest recovery {slowest:?}", one.remote.stats().resent);
+    assert_eq!((runs, ledger.most()), (done, 1), "each call ran once");
+    assert!(slowest < Duration::from_secs(6), "three times the promised two seconds");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lossy_line_loses_no_call_and_runs_none_twice() {
+    let server = Server::start().await;
+    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
+    let (near, far) = (Proxy::start(server.port).await, Proxy::start(server.port).await);
+    let one = Host::through(&near, &enrolled, echo()).await;
+    let counting = ledger.clone();
+    let serve = serving(move |invocation| {
+        *counting.0.lock().unwrap().entry(invocation.id).or_default() += 1;
+        async move {
+            let Params::Wire(bytes) = invocation.params else { unreachable!() };
+            Ok(Reply::wire(bytes))
+        }
+    });
+    let other = Host::through(&far, &enrolled, serve).await;
+    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    for (proxy, seed) in [(&near, 1u32), (&far, 7)] {
+        let turn = AtomicU32::new(seed);
+        proxy.rule(move |message| {
+            if !message.subject.contains(".h.") {
+                return Verdict::Pass;
+            }
+            match turn.fetch_add(1, Ordering::Relaxed).wrapping_mul(2_654_435_761) >> 24 {
+                0..25 => Verdict::Lose,
+                25..50 => Verdict::Twice,
+                50..75 => Verdict::Late(Duration::from_millis(20)),
+                _ => Verdict::Pass,
+            }
+        });
+    }
+    let calls: Vec<_> = (0..400).map(|turn| (turn, begin(&one, &other, call("count", pattern(turn))))).collect();
+    for (turn, call) in calls {
+        assert_eq!(result(&end(call).await.unwrap()), pattern(turn));
+    }
+    let stats = one.remote.stats();
+    println!("400 calls, {} sent again, {} asked after", stats.resent, other.remote.stats().repeated);
+    assert_eq!((ledger.runs(), ledger.most()), (401, 1));
+    assert!(stats.resent > 0);
+}
