@@ -13,7 +13,7 @@
 //! | `remote`, `ask`, `greet` | the caller: one call, its copies to one boot, the way there |
 //! | `inbound`, `take`, `memory`, `served` | the callee: what is read, what is taken, what was said, what runs |
 //! | `pulse` | whether the hosts that hold our calls live |
-//! | `source`, `lane`, `credit` | streams: sent, received, how far they may go |
+//! | `source`, `lane`, `received`, `credit` | streams: sent, received and read, how far they may go |
 //!
 //! One task reads everything that comes ([`Inbound::run`]) and never waits for work: it opens a frame, finds whose it
 //! is and hands it on. A call taken runs in a task of its own; what the reader itself has to say (busy, credit,
@@ -30,6 +30,7 @@ mod lane;
 mod memory;
 mod outgoing;
 mod pulse;
+mod received;
 mod remote;
 mod served;
 mod sessions;

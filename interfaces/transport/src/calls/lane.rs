@@ -1,9 +1,8 @@
 //! The receiving end of one stream.
 //!
-//! The receiver says how far the sender may send ("up to byte n"), moves that on as the bytes are *consumed*, and says
-//! it again while nothing comes, so that a lost credit costs a second and not the stream. What all streams of a host
-//! may still be sent comes out of one [`Budget`]: beyond it nats-server would close the connection of a process that
-//! stands still.
+//! The receiver says how far the sender may send ("up to byte n") and moves that on as the bytes are *consumed*. What
+//! all streams of a host may still be sent comes out of one [`Budget`]: beyond it nats-server would close the
+//! connection of a process that stands still. The reader fills it, [`super::received`] empties it.
 //!
 //! ```text
 //! receiving: open ─► ended (all bytes are there) │ failed (gap, too much, abort, idle) ─► read to the end
@@ -11,37 +10,25 @@
 
 use std::{
     collections::VecDeque,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use http_body::Frame as BodyFrame;
 use mesh_lattice::{
-    frame::{Frame, Lane, StreamCredit, StreamEnd},
-    id::CallId,
+    frame::StreamEnd,
     invocation::{CallError, Code},
     wit::http,
 };
 use parking_lot::Mutex;
-use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Node, credit::Budget};
-use crate::session::Session;
+use super::credit::Budget;
 
 /// What one stream may have outstanding at most.
 const WINDOW: u64 = 1 << 20;
 
 /// Pieces smaller than this are put together while they wait, so that many small ones cost no more than few large.
 const SMALL: usize = 4 * 1024;
-
-/// Credit is said again after this long without a byte.
-const REPEAT: Duration = Duration::from_secs(1);
-
-/// A stream that could be given no credit at all asks again this soon.
-const STARVED: Duration = Duration::from_millis(20);
 
 /// The receiving end as the reader sees it.
 pub(super) struct Receiver {
@@ -108,7 +95,7 @@ impl Receiver {
         open
     }
 
-    fn poll(&self, context: &mut Context<'_>) -> Poll<Piece> {
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Piece> {
         let mut state = self.state.lock();
         if let Some(bytes) = state.next_piece() {
             state.consumed += u64::try_from(bytes.len()).unwrap_or(0);
@@ -126,7 +113,7 @@ impl Receiver {
     }
 
     /// More credit, where it is time for some.
-    fn grant(&self) -> Option<u64> {
+    pub(super) fn grant(&self) -> Option<u64> {
         let mut state = self.state.lock();
         if state.end.is_some() {
             return None;
@@ -140,13 +127,13 @@ impl Receiver {
         (more > 0).then_some(state.granted)
     }
 
-    fn granted(&self) -> (u64, bool) {
+    pub(super) fn granted(&self) -> (u64, bool) {
         let state = self.state.lock();
         (state.granted, state.granted == state.received)
     }
 
     /// Nobody reads any more.
-    fn abandon(&self) {
+    pub(super) fn abandon(&self) {
         let mut state = self.state.lock();
         state.abandoned = true;
         state.waiting.clear();
@@ -199,151 +186,17 @@ impl Drop for Receiver {
     }
 }
 
-enum Piece {
+/// What reading a stream gives.
+pub(super) enum Piece {
     Bytes(Bytes),
     End(http::Fields),
     Failed(CallError),
 }
 
-/// The receiving end as a body.
-pub(super) struct Received {
-    node: Arc<Node>,
-    session: Arc<Session>,
-    id: CallId,
-    lane: Lane,
-    receiver: Arc<Receiver>,
-    /// Set while nothing comes: when to say the credit again.
-    timer: Option<Pin<Box<Sleep>>>,
-    quiet_since: Option<Instant>,
-    done: bool,
-    /// Kept for as long as the body lives: ends the call when the body does.
-    call: Option<super::outgoing::OpenCall>,
-}
-
-impl Received {
-    pub(super) fn new(
-        node: &Arc<Node>,
-        session: &Arc<Session>,
-        (id, lane): (CallId, Lane),
-        receiver: Arc<Receiver>,
-        call: Option<super::outgoing::OpenCall>,
-    ) -> Self {
-        Self {
-            node: Arc::clone(node),
-            session: Arc::clone(session),
-            id,
-            lane,
-            receiver,
-            timer: None,
-            quiet_since: None,
-            done: false,
-            call,
-        }
-    }
-
-    /// Lets the sender begin, or go on.
-    pub(super) fn grant(&self) {
-        if let Some(upto) = self.receiver.grant() {
-            self.say(upto);
-        }
-    }
-
-    /// Lets the sender begin where nothing could be given ahead.
-    pub(super) fn grant_first(&self) {
-        if self.receiver.granted().0 == 0 {
-            self.grant();
-        }
-    }
-
-    fn say(&self, upto: u64) {
-        let credit = StreamCredit { id: self.id, lane: self.lane, upto };
-        self.node.send_now(&self.session, self.id, &Frame::StreamCredit(credit));
-    }
-
-    /// While nothing comes: says the credit again now and then, and gives up in the end.
-    fn poll_quiet(&mut self, context: &mut Context<'_>) -> Poll<CallError> {
-        let now = Instant::now();
-        let since = *self.quiet_since.get_or_insert(now);
-        loop {
-            let (granted, starved) = self.receiver.granted();
-            let pause = if starved { STARVED } else { REPEAT };
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(now + pause)));
-            if timer.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            if since.elapsed() >= self.node.idle {
-                return Poll::Ready(CallError::new(Code::Lost, "the stream stood still for too long"));
-            }
-            self.timer = Some(Box::pin(sleep_until(Instant::now() + pause)));
-            match self.receiver.grant() {
-                Some(upto) => self.say(upto),
-                None if !starved => self.say(granted),
-                None => {}
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        self.done = true;
-        self.timer = None;
-        if let Some(call) = self.call.take() {
-            call.finish();
-        }
-    }
-}
-
-impl http_body::Body for Received {
-    type Data = Bytes;
-    type Error = CallError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<BodyFrame<Bytes>, CallError>>> {
-        if self.done {
-            return Poll::Ready(None);
-        }
-        match self.receiver.poll(context) {
-            Poll::Ready(Piece::Bytes(bytes)) => {
-                (self.timer, self.quiet_since) = (None, None);
-                self.grant();
-                Poll::Ready(Some(Ok(BodyFrame::data(bytes))))
-            }
-            Poll::Ready(Piece::End(trailers)) => {
-                self.finish();
-                if trailers.is_empty() {
-                    return Poll::Ready(None);
-                }
-                Poll::Ready(Some(http::headers(&trailers).map(BodyFrame::trailers)))
-            }
-            Poll::Ready(Piece::Failed(error)) => {
-                self.done = true;
-                Poll::Ready(Some(Err(error)))
-            }
-            Poll::Pending => match self.poll_quiet(context) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(error) => {
-                    self.done = true;
-                    Poll::Ready(Some(Err(error)))
-                }
-            },
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.done
-    }
-}
-
-impl Drop for Received {
-    fn drop(&mut self) {
-        self.receiver.abandon();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures::task::noop_waker;
+    use mesh_lattice::{frame::Lane, id::CallId};
 
     use super::*;
     use crate::calls::credit::TOTAL;

@@ -25,8 +25,8 @@ use super::{
     CallStats, Leave, Node,
     ask::Prepared,
     count, head,
-    lane::Received,
     outgoing::{Answered, OpenCall},
+    received::Received,
     source::Source,
 };
 use crate::session::Session;
