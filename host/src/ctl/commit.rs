@@ -17,6 +17,7 @@ use mesh_lattice::{
     control::{Commit, ControlCode, ControlError},
     key::{Key, TrustKey},
     stored::{AppPointer, NodeRecord, OwnerRecord, TrustStatement},
+    value::ReadError,
 };
 use mesh_scheduler::{Desired, World};
 use mesh_transport::{Entry, RawWrite, Write};
@@ -92,8 +93,8 @@ pub(crate) fn keys(writes: &[Write]) -> BTreeSet<Key> {
 }
 
 /// A payload that nobody has verified yet: only good for knowing what to look up.
-fn peek<T: DeserializeOwned>(write: &Write) -> Result<T, rmp_serde::decode::Error> {
-    rmp_serde::from_slice(&write.envelope.payload)
+fn peek<T: DeserializeOwned>(write: &Write) -> Result<T, ReadError> {
+    mesh_lattice::value::read(&write.envelope.payload)
 }
 
 fn names(application: &Application) -> impl Iterator<Item = &Name> {
@@ -334,17 +335,11 @@ impl Judge<'_> {
     }
 }
 
-/// The statement speaks of what its key says.
 fn check_statement(key: &TrustKey, statement: &TrustStatement) -> Result<(), ControlError> {
-    let matches = match (key, statement) {
-        (_, TrustStatement::Withdrawn) => true,
-        (TrustKey::Issuer(key), TrustStatement::Issuer { id }) => key == id,
-        (TrustKey::Host(key), TrustStatement::Host { id, .. }) => key == id,
-        (TrustKey::User(key), TrustStatement::User { id, .. }) => key == id,
-        (TrustKey::Revoked(key), TrustStatement::Revoked { subject }) => key == subject,
-        _ => false,
-    };
-    if matches { Ok(()) } else { Err(invalid("the trust statement speaks of something else than its key".into())) }
+    if statement.speaks_of(key) {
+        return Ok(());
+    }
+    Err(invalid("the trust statement speaks of something else than its key".into()))
 }
 
 fn check_numbers(actor: &mesh_lattice::application::Actor) -> Result<(), ControlError> {

@@ -174,10 +174,7 @@ impl Envelope {
 
     /// The value as it is, believed or not.
     pub(crate) fn payload<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        if mesh_lattice::value::skip(&self.payload) != Ok(self.payload.len()) {
-            return Err(Refusal::malformed(format!("the value of {} is not one MessagePack value", self.key)));
-        }
-        rmp_serde::from_slice(&self.payload)
+        mesh_lattice::value::read(&self.payload)
             .map_err(|error| Refusal::malformed(format!("the value of {} cannot be read: {error}", self.key)))
     }
 
@@ -262,7 +259,7 @@ impl<'a> Fields<'a> {
         let mut fields: Vec<(String, &[u8])> = Vec::new();
         for _ in 0..count {
             let name: String =
-                next(&mut rest).and_then(|name| rmp_serde::from_slice(name).ok()).ok_or_else(malformed)?;
+                next(&mut rest).and_then(|name| mesh_lattice::value::read(name).ok()).ok_or_else(malformed)?;
             let value = next(&mut rest).ok_or_else(malformed)?;
             if fields.iter().any(|(other, _)| *other == name) {
                 return Err(Refusal::malformed(format!("the field {name:?} stands twice in a stored value")));
@@ -276,6 +273,7 @@ impl<'a> Fields<'a> {
         let missing = || Refusal::malformed(format!("a stored value without its field {name:?}"));
         let at = self.0.iter().position(|(other, _)| other == name).ok_or_else(missing)?;
         let (_, value) = self.0.remove(at);
+        // Its length was measured with the envelope's; what is read here is text, a number or binary, never a name.
         rmp_serde::from_slice(value)
             .map_err(|_| Refusal::malformed(format!("the field {name:?} of a stored value is of another type")))
     }

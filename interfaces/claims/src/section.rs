@@ -12,6 +12,9 @@ pub(crate) const SECTION: &str = "wasmcloud_jwt";
 /// The section's name in older artifacts.
 pub(crate) const OLD_SECTION: &str = "jwt";
 
+/// Modules and components nest at most this deep: each level is copied into the one around it.
+const MAX_NESTING: usize = 32;
+
 /// Bytes that are not WebAssembly.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a WebAssembly component: {0}")]
@@ -53,6 +56,9 @@ pub(crate) fn strip(bytes: &[u8], depth: Depth) -> Result<Stripped<'_>, NotWasm>
             | Payload::ComponentSection { unchecked_range: range, .. } => {
                 if range.end > bytes.len() {
                     return Err(NotWasm("a nested module or component is cut off".into()));
+                }
+                if outer.len() == MAX_NESTING {
+                    return Err(NotWasm(format!("modules and components nest deeper than {MAX_NESTING}")));
                 }
                 outer.push((std::mem::take(&mut output), encoding));
             }
@@ -136,6 +142,22 @@ mod tests {
         assert!(strip(&bytes, Depth::Top).unwrap().rest.windows(5).any(|window| window == b"inner"));
         assert!(!strip(&bytes, Depth::Every).unwrap().rest.windows(5).any(|window| window == b"inner"));
         assert_eq!(strip(&bytes, Depth::Every).unwrap().tokens, [b"outer"]);
+    }
+
+    #[test]
+    fn what_nests_too_deep_is_refused_before_it_is_copied_over_and_over() {
+        let around = |inner: &[u8]| {
+            let mut bytes = wasm_encoder::Component::HEADER.to_vec();
+            bytes.push(ComponentSectionId::Component as u8);
+            inner.encode(&mut bytes);
+            bytes
+        };
+        let mut bytes = wasm_encoder::Component::HEADER.to_vec();
+        for _ in 0..MAX_NESTING {
+            bytes = around(&bytes);
+        }
+        assert_eq!(strip(&bytes, Depth::Top).unwrap().rest, bytes);
+        assert!(strip(&around(&bytes), Depth::Top).is_err());
     }
 
     #[test]

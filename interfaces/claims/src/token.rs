@@ -2,13 +2,14 @@
 //!
 //! Read strictly: three parts without padding, the one header that there is, no field twice at any depth, revision 3.
 
+use std::collections::BTreeSet;
+
 use data_encoding::BASE64URL_NOPAD;
 use mesh_lattice::id::{AccountId, ActorId, ProviderId};
 use serde::{
     Deserialize, Serialize,
-    de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::Value;
 
 use crate::{
     keys::{self, KeyPair},
@@ -138,8 +139,7 @@ pub(crate) fn read(token: &[u8]) -> Result<Claims, Refusal> {
         return Err(Refusal::malformed("the token does not have three parts"));
     };
     check_header(header)?;
-    let payload: Payload = serde_json::from_value(json(payload, "claims")?)
-        .map_err(|error| Refusal::malformed(format!("the claims cannot be read: {error}")))?;
+    let payload: Payload = json(payload, "claims")?;
     if payload.wascap_revision != REVISION {
         let found = payload.wascap_revision;
         return Err(Refusal::malformed(format!("claims of revision {found}; only revision {REVISION} is accepted")));
@@ -158,8 +158,7 @@ fn check_header(header: &str) -> Result<(), Refusal> {
         typ: String,
         alg: String,
     }
-    let header: Header = serde_json::from_value(json(header, "header")?)
-        .map_err(|error| Refusal::malformed(format!("the token's header cannot be read: {error}")))?;
+    let header: Header = json(header, "header")?;
     if header.typ != "jwt" || header.alg != "Ed25519" {
         return Err(Refusal::malformed("the token is not a jwt signed with Ed25519"));
     }
@@ -199,71 +198,70 @@ fn decode(part: &str, what: &str) -> Result<Vec<u8>, Refusal> {
         .map_err(|_| Refusal::malformed(format!("the token's {what} is not base64url without padding")))
 }
 
-fn json(part: &str, what: &str) -> Result<Value, Refusal> {
-    let Strict(value) = serde_json::from_slice(&decode(part, what)?)
-        .map_err(|error| Refusal::malformed(format!("the token's {what} is not strict JSON: {error}")))?;
-    Ok(value)
+/// Reads a part of the token as strict JSON: no object has a field twice.
+fn json<T: DeserializeOwned>(part: &str, what: &str) -> Result<T, Refusal> {
+    let bytes = decode(part, what)?;
+    let refused = |error| Refusal::malformed(format!("the token's {what} cannot be read as strict JSON: {error}"));
+    let Strict = serde_json::from_slice(&bytes).map_err(refused)?;
+    serde_json::from_slice(&bytes).map_err(refused)
 }
 
 /// JSON in which no object has a field twice: two readers who differ in which one they take would read two tokens.
-struct Strict(Value);
+/// Nothing of it is kept, whatever it holds.
+struct Strict;
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct StrictVisitor;
 
         impl<'de> Visitor<'de> for StrictVisitor {
-            type Value = Value;
+            type Value = Strict;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("JSON")
             }
 
-            fn visit_unit<E>(self) -> Result<Value, E> {
-                Ok(Value::Null)
+            fn visit_unit<E>(self) -> Result<Strict, E> {
+                Ok(Strict)
             }
 
-            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-                Ok(value.into())
+            fn visit_bool<E>(self, _: bool) -> Result<Strict, E> {
+                Ok(Strict)
             }
 
-            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-                Ok(value.into())
+            fn visit_u64<E>(self, _: u64) -> Result<Strict, E> {
+                Ok(Strict)
             }
 
-            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-                Ok(value.into())
+            fn visit_i64<E>(self, _: i64) -> Result<Strict, E> {
+                Ok(Strict)
             }
 
-            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-                Ok(value.into())
+            fn visit_f64<E>(self, _: f64) -> Result<Strict, E> {
+                Ok(Strict)
             }
 
-            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-                Ok(value.into())
+            fn visit_str<E>(self, _: &str) -> Result<Strict, E> {
+                Ok(Strict)
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-                let mut array = Vec::new();
-                while let Some(Strict(item)) = items.next_element()? {
-                    array.push(item);
-                }
-                Ok(Value::Array(array))
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Strict, A::Error> {
+                while let Some(Strict) = items.next_element()? {}
+                Ok(Strict)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
-                let mut object = serde_json::Map::new();
-                while let Some((name, Strict(value))) = fields.next_entry::<String, _>()? {
-                    if object.contains_key(&name) {
-                        return Err(A::Error::custom(format!("the field {name:?} stands twice")));
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Strict, A::Error> {
+                let mut names = BTreeSet::new();
+                while let Some((name, Strict)) = fields.next_entry::<String, _>()? {
+                    if let Some(twice) = names.replace(name) {
+                        return Err(A::Error::custom(format!("the field {twice:.60?} stands twice")));
                     }
-                    object.insert(name, value);
                 }
-                Ok(Value::Object(object))
+                Ok(Strict)
             }
         }
 
-        deserializer.deserialize_any(StrictVisitor).map(Strict)
+        deserializer.deserialize_any(StrictVisitor)
     }
 }
 

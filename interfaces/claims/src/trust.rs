@@ -104,7 +104,7 @@ impl Trust {
         }
         envelope.check_signature()?;
         let statement: TrustStatement = envelope.payload()?;
-        if !speaks_of(&statement, trust_key) {
+        if !statement.speaks_of(trust_key) {
             return Err(Refusal::malformed(format!("the value of {key} speaks of something else")));
         }
         self.admit(trust_key, Stated { statement, envelope: envelope.clone() })?;
@@ -258,17 +258,6 @@ impl Trust {
 
 fn clone_pair<K: Clone, V: Clone>((key, value): (&K, &V)) -> (K, V) {
     (key.clone(), value.clone())
-}
-
-fn speaks_of(statement: &TrustStatement, key: &TrustKey) -> bool {
-    match (statement, key) {
-        (TrustStatement::Issuer { id }, TrustKey::Issuer(key)) => id == key,
-        (TrustStatement::Host { id, .. }, TrustKey::Host(key)) => id == key,
-        (TrustStatement::User { id, .. }, TrustKey::User(key)) => id == key,
-        (TrustStatement::Revoked { subject }, TrustKey::Revoked(key)) => subject == key,
-        (TrustStatement::Withdrawn, _) => true,
-        _ => false,
-    }
 }
 
 fn view(stated: &Stated) -> Option<TrustView> {

@@ -315,7 +315,7 @@ pub enum FrameError {
         kind: u8,
         /// What is wrong with it.
         #[source]
-        source: rmp_serde::decode::Error,
+        source: crate::value::ReadError,
     },
 }
 
@@ -429,7 +429,7 @@ impl<'a> RawFrame<'a> {
 }
 
 fn read<T: DeserializeOwned>(kind: u8, header: &[u8]) -> Result<T, FrameError> {
-    rmp_serde::from_slice(header).map_err(|source| FrameError::Header { kind, source })
+    crate::value::read(header).map_err(|source| FrameError::Header { kind, source })
 }
 
 fn write<T: Serialize>(out: &mut Vec<u8>, kind: u8, header: &T, body: &[u8]) {

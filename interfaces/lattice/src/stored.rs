@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{AccountId, BootId, Digest, HostId, Incarnation, UserId},
     interface::{Interface, InterfacePattern},
+    key::TrustKey,
     name::{Labels, Name},
 };
 
@@ -82,6 +83,21 @@ pub enum TrustStatement {
     },
     /// What the key says is taken back: the grant or the revocation stands no longer.
     Withdrawn,
+}
+
+impl TrustStatement {
+    /// Whether this is what stands under `key`: the statement speaks of what its key says.
+    #[must_use]
+    pub fn speaks_of(&self, key: &TrustKey) -> bool {
+        match (self, key) {
+            (Self::Issuer { id }, TrustKey::Issuer(key)) => id == key,
+            (Self::Host { id, .. }, TrustKey::Host(key)) => id == key,
+            (Self::User { id, .. }, TrustKey::User(key)) => id == key,
+            (Self::Revoked { subject }, TrustKey::Revoked(key)) => subject == key,
+            (Self::Withdrawn, _) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What people set on a host.

@@ -26,15 +26,17 @@
 //! fields and flags in any order. It skips fields that it does not know, and takes a missing field of an option's type
 //! as none. It refuses everything else: what is out of range, a field or a flag that stands twice, a name that the
 //! type does not have, text that is not UTF-8, a list of bytes as an array, extensions, bytes behind the value, types
-//! that nest deeper than [`MAX_DEPTH`], more than [`MAX_ITEMS`] values, and any length that is larger than the bytes
-//! which are there, before it allocates for it.
+//! that nest deeper than [`MAX_DEPTH`], more than [`MAX_ITEMS`] values, any length that is larger than the bytes
+//! which are there, before it allocates for it, and what would take more than a megabyte and four times its bytes.
 
 mod decode;
 mod encode;
+mod read;
 mod types;
 
 pub use decode::{DecodeError, decode};
 pub use encode::{EncodeError, encode};
+pub use read::{ReadError, read, read_carrying};
 pub use types::{Type, Value};
 
 /// Values nest at most this deep.
@@ -43,7 +45,14 @@ pub const MAX_DEPTH: usize = 64;
 /// One value holds at most this many.
 pub const MAX_ITEMS: usize = 1_000_000;
 
-/// The value is cut off, nests too deep or is of no kind that we write.
+/// What a value takes in memory is at most this many times its bytes, and [`ROOM`]: many small values in few bytes would
+/// otherwise let a message of a megabyte take fifty.
+const GROWTH: usize = 4;
+
+/// See [`GROWTH`].
+const ROOM: usize = 1 << 20;
+
+/// The value is cut off, nests too deep, holds too many values or is of no kind that we write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not one value")]
 pub struct NotAValue;
@@ -52,19 +61,40 @@ pub struct NotAValue;
 ///
 /// # Errors
 ///
-/// Where it is cut off, nests deeper than [`MAX_DEPTH`] or is an extension.
+/// Where it is cut off, nests deeper than [`MAX_DEPTH`], holds more than [`MAX_ITEMS`] or is an extension.
 pub fn skip(bytes: &[u8]) -> Result<usize, NotAValue> {
-    let mut at = 0;
+    measure(bytes, usize::MAX, usize::MAX)
+}
+
+/// The same, where what the value becomes in memory beside its own bytes is `most` at most, and no binary in it longer
+/// than `longest`. Text is UTF-8, and a name is text: what is not would be made ten times as long by those who complain
+/// about it.
+fn measure(bytes: &[u8], most: usize, longest: usize) -> Result<usize, NotAValue> {
+    let (mut at, mut items, mut cost) = (0, 0, 0);
     // How many values are still to come on each open level; the stack is fixed, so depth costs nothing.
     let mut pending = [0u64; MAX_DEPTH];
+    let mut maps = [false; MAX_DEPTH];
     let mut depth = 0;
     *pending.first_mut().ok_or(NotAValue)? = 1;
     loop {
         let (children, length) = head(bytes.get(at..).ok_or(NotAValue)?)?;
-        at = at.checked_add(length).filter(|at| *at <= bytes.len()).ok_or(NotAValue)?;
-        *pending.get_mut(depth).ok_or(NotAValue)? -= 1;
+        let value = bytes.get(at..).and_then(|rest| rest.get(..length)).ok_or(NotAValue)?;
+        let marker = *value.first().ok_or(NotAValue)?;
+        cost += cost_of(marker);
+        let open = pending.get_mut(depth).ok_or(NotAValue)?;
+        let is_name = maps.get(depth) == Some(&true) && *open % 2 == 0;
+        if !is_text(marker, value) || (is_binary(marker) && (is_name || length > longest)) {
+            return Err(NotAValue);
+        }
+        at += length;
+        items += 1;
+        if items > MAX_ITEMS || cost > most {
+            return Err(NotAValue);
+        }
+        *open -= 1;
         if children > 0 {
             depth += 1;
+            *maps.get_mut(depth).ok_or(NotAValue)? = matches!(marker, 0x80..=0x8f | 0xde | 0xdf);
             *pending.get_mut(depth).ok_or(NotAValue)? = children;
         }
         while pending.get(depth) == Some(&0) {
@@ -74,6 +104,31 @@ pub fn skip(bytes: &[u8]) -> Result<usize, NotAValue> {
             depth -= 1;
         }
     }
+}
+
+/// What a value becomes beside its own bytes, by its marker: a place in a vector that has just grown to twice its
+/// length. Text, bytes and what holds others have three words there; so has what could be text and is missing.
+fn cost_of(marker: u8) -> usize {
+    match marker {
+        0x00..=0x7f | 0xe0..=0xff | 0xc2 | 0xc3 | 0xca..=0xd3 => 16,
+        _ => 48,
+    }
+}
+
+fn is_binary(marker: u8) -> bool {
+    matches!(marker, 0xc4..=0xc6)
+}
+
+/// Whether a value that says that it is text is text.
+fn is_text(marker: u8, value: &[u8]) -> bool {
+    let front = match marker {
+        0xa0..=0xbf => 1,
+        0xd9 => 2,
+        0xda => 3,
+        0xdb => 5,
+        _ => return true,
+    };
+    value.get(front..).is_some_and(|text| std::str::from_utf8(text).is_ok())
 }
 
 /// The number of values inside the first value of `bytes`, and the bytes that it takes beside them.

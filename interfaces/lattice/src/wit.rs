@@ -58,9 +58,6 @@ pub fn to_wire<T: Serialize>(value: &T) -> Result<Bytes, CallError> {
 ///
 /// `bad_params`, where `bytes` are not such a value.
 pub fn from_wire<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallError> {
-    if crate::value::skip(bytes) != Ok(bytes.len()) {
-        return Err(CallError::new(Code::BadParams, "the bytes are not one value"));
-    }
-    rmp_serde::from_slice(bytes)
-        .map_err(|error| CallError::new(Code::BadParams, format!("a value is not of its type: {error}")))
+    crate::value::read_carrying(bytes)
+        .map_err(|error| CallError::new(Code::BadParams, format!("a value cannot be read: {error}")))
 }

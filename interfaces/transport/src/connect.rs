@@ -362,7 +362,7 @@ impl Events {
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             let message = self.0.next().await?;
-            if let Ok(event) = rmp_serde::from_slice(&message.payload) {
+            if let Ok(event) = mesh_lattice::value::read(&message.payload) {
                 return Some(event);
             }
         }

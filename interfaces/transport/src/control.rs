@@ -89,7 +89,7 @@ pub async fn request<T: Serialize, R: DeserializeOwned>(
 }
 
 fn read<R: DeserializeOwned>(message: &Message) -> Result<R, RequestError> {
-    match rmp_serde::from_slice::<ControlReply<R>>(&message.payload) {
+    match mesh_lattice::value::read_carrying::<ControlReply<R>>(&message.payload) {
         Ok(ControlReply::Ok(value)) => Ok(value),
         Ok(ControlReply::Error(error)) => Err(error.into()),
         Err(error) => Err(RequestError::Malformed(format!("the answer cannot be read: {error}"))),
@@ -159,7 +159,7 @@ impl Request {
     ///
     /// `invalid`, where it cannot be read.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ControlError> {
-        rmp_serde::from_slice(&self.payload).map_err(|error| ControlError {
+        mesh_lattice::value::read_carrying(&self.payload).map_err(|error| ControlError {
             code: ControlCode::Invalid,
             message: format!("the request cannot be read: {error}"),
             hint: "meshctl and the hosts may be of different versions".to_owned(),

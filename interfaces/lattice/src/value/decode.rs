@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{MAX_DEPTH, MAX_ITEMS, Type, Value, skip};
+use super::{GROWTH, MAX_DEPTH, MAX_ITEMS, ROOM, Type, Value, skip};
 
 /// Bytes that are not a value of that type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,8 +25,8 @@ pub enum DecodeError {
     /// Deeper than [`MAX_DEPTH`].
     #[error("the value nests deeper than {MAX_DEPTH}")]
     TooDeep,
-    /// More than [`MAX_ITEMS`].
-    #[error("the value holds more than {MAX_ITEMS} values")]
+    /// More than [`MAX_ITEMS`], or more than its bytes pay for.
+    #[error("the value holds more than {MAX_ITEMS} values, or too many small ones")]
     TooMany,
     /// Bytes follow the value.
     #[error("bytes follow the value")]
@@ -39,7 +39,8 @@ pub enum DecodeError {
 ///
 /// Where `bytes` are not such a value.
 pub fn decode(ty: &Type, bytes: &[u8]) -> Result<Value, DecodeError> {
-    let mut reader = Reader { rest: bytes, items: 0 };
+    let room = bytes.len().saturating_mul(GROWTH).saturating_add(ROOM);
+    let mut reader = Reader { rest: bytes, items: 0, room };
     let value = reader.value(ty, 0)?;
     if reader.rest.is_empty() { Ok(value) } else { Err(DecodeError::Trailing) }
 }
@@ -47,6 +48,8 @@ pub fn decode(ty: &Type, bytes: &[u8]) -> Result<Value, DecodeError> {
 struct Reader<'a> {
     rest: &'a [u8],
     items: usize,
+    /// What may still be allocated, in bytes.
+    room: usize,
 }
 
 /// What a number is, before it is known what it should be.
@@ -62,7 +65,7 @@ impl<'a> Reader<'a> {
             return Err(DecodeError::TooDeep);
         }
         self.items += 1;
-        if self.items > MAX_ITEMS {
+        if self.items > MAX_ITEMS || self.room == 0 {
             return Err(DecodeError::TooMany);
         }
         Ok(match ty {
@@ -82,9 +85,9 @@ impl<'a> Reader<'a> {
             Type::F32 => Value::F32(self.f32()?),
             Type::F64 => Value::F64(self.f64()?),
             Type::Char => Value::Char(self.char()?),
-            Type::String => Value::String(self.string()?.to_owned()),
-            Type::Resource => Value::Resource(Bytes::copy_from_slice(self.binary()?)),
-            ty if ty.is_bytes() => Value::Bytes(Bytes::copy_from_slice(self.binary()?)),
+            Type::String => Value::String(self.owned()?),
+            Type::Resource => Value::Resource(self.kept()?),
+            ty if ty.is_bytes() => Value::Bytes(self.kept()?),
             ty => self.compound(ty, depth + 1)?,
         })
     }
@@ -93,8 +96,8 @@ impl<'a> Reader<'a> {
         match ty {
             Type::List(item) => {
                 let length = self.array("list")?;
-                // Each item takes a byte at least, and a value is larger than that: grow with what is really read.
-                let mut values = Vec::with_capacity(length.min(256));
+                self.charge(length)?;
+                let mut values = Vec::with_capacity(length);
                 for _ in 0..length {
                     values.push(self.value(item, depth)?);
                 }
@@ -104,12 +107,18 @@ impl<'a> Reader<'a> {
                 if self.array("tuple")? != types.len() {
                     return Err(DecodeError::Mismatch("tuple of that length"));
                 }
-                types.iter().map(|ty| self.value(ty, depth)).collect::<Result<_, _>>().map(Value::Tuple)
+                self.charge(types.len())?;
+                let mut values = Vec::with_capacity(types.len());
+                for ty in types {
+                    values.push(self.value(ty, depth)?);
+                }
+                Ok(Value::Tuple(values))
             }
             Type::Record(fields) => self.record(fields, depth),
             Type::Enum(cases) => {
                 let case = self.string()?;
                 known(cases.iter().any(|known| known == case), case)?;
+                self.charge_bytes(case.len())?;
                 Ok(Value::Enum(case.to_owned()))
             }
             Type::Variant(cases) => self.variant(cases, depth),
@@ -121,6 +130,8 @@ impl<'a> Reader<'a> {
     }
 
     fn record(&mut self, fields: &[(String, Type)], depth: usize) -> Result<Value, DecodeError> {
+        // Once as they are found and once in their order, with their names.
+        self.charge(4 * fields.len())?;
         let mut found: Vec<Option<Value>> = vec![None; fields.len()];
         for _ in 0..self.map("record")? {
             let name = self.string()?;
@@ -149,9 +160,11 @@ impl<'a> Reader<'a> {
         }
         let case = self.string()?;
         let (_, ty) = cases.iter().find(|(known, _)| known == case).ok_or_else(|| unknown(case))?;
+        self.charge_bytes(case.len())?;
         match (ty, bare) {
             (None, true) => Ok(Value::Variant(case.to_owned(), None)),
             (Some(ty), false) => {
+                self.charge(1)?;
                 let payload = self.value(ty, depth)?;
                 Ok(Value::Variant(case.to_owned(), Some(Box::new(payload))))
             }
@@ -167,6 +180,7 @@ impl<'a> Reader<'a> {
         if matches!(inner, Type::Option(_)) && self.array("option of an option")? != 1 {
             return Err(DecodeError::Mismatch("option of an option: nil, or an array of one"));
         }
+        self.charge(1)?;
         let value = self.value(inner, depth)?;
         Ok(Value::Option(Some(Box::new(value))))
     }
@@ -182,7 +196,10 @@ impl<'a> Reader<'a> {
             other => return Err(unknown(other)),
         };
         let value = match ty {
-            Some(ty) => Some(Box::new(self.value(ty, depth)?)),
+            Some(ty) => {
+                self.charge(1)?;
+                Some(Box::new(self.value(ty, depth)?))
+            }
             None if self.byte()? == 0xc0 => None,
             None => return Err(DecodeError::Mismatch("result with such a payload")),
         };
@@ -191,6 +208,7 @@ impl<'a> Reader<'a> {
 
     fn flags(&mut self, names: &[String]) -> Result<Value, DecodeError> {
         let length = self.array("flags")?;
+        self.charge(names.len())?;
         let mut set = vec![false; names.len()];
         for _ in 0..length {
             let name = self.string()?;
@@ -202,6 +220,31 @@ impl<'a> Reader<'a> {
         }
         let set = names.iter().zip(set).filter(|(_, set)| *set).map(|(name, _)| name.clone());
         Ok(Value::Flags(set.collect()))
+    }
+
+    /// Pays for so many values before they are allocated.
+    fn charge(&mut self, values: usize) -> Result<(), DecodeError> {
+        self.charge_bytes(values.saturating_mul(size_of::<Value>()))
+    }
+
+    fn charge_bytes(&mut self, bytes: usize) -> Result<(), DecodeError> {
+        self.room = self.room.checked_sub(bytes).ok_or(DecodeError::TooMany)?;
+        Ok(())
+    }
+
+    /// Text that is kept.
+    fn owned(&mut self) -> Result<String, DecodeError> {
+        let text = self.string()?;
+        self.charge_bytes(text.len())?;
+        Ok(text.to_owned())
+    }
+
+    /// Bytes that are kept.
+    fn kept(&mut self) -> Result<Bytes, DecodeError> {
+        let bytes = self.binary()?;
+        // What shares bytes has a few words of its own.
+        self.charge_bytes(bytes.len() + 2 * size_of::<Value>())?;
+        Ok(Bytes::copy_from_slice(bytes))
     }
 
     fn byte(&mut self) -> Result<u8, DecodeError> {
