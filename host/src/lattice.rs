@@ -138,7 +138,7 @@ async fn find_state(connections: &Connections, parts: &Parts, cancel: &Cancellat
     loop {
         let opened = tokio::select! {
             () = cancel.cancelled() => return None,
-            opened = State::open(connections) => opened,
+            opened = State::open(connections, &parts.root) => opened,
         };
         let reason = match opened {
             Ok(state) => return Some(state),

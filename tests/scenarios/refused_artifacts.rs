@@ -60,7 +60,7 @@ async fn want(lattice: &Lattice, artifacts: impl Iterator<Item = (&'static str, 
     let admin = KeyPair::from_seed(std::fs::read_to_string(lattice.says("key")?)?.trim())?;
     let connections =
         Connections::connect(ConnectConfig::new(lattice.says("server")?, lattice.says("lattice")?.parse()?)).await?;
-    let state = State::open(&connections).await?;
+    let state = State::open(&connections, &lattice.root()?).await?;
     let store = Artifacts::new(&connections);
     let name: Name = "smuggled".parse()?;
     let mut application = Application::empty(name.clone());

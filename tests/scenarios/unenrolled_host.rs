@@ -50,7 +50,7 @@ async fn judge(lattice: &Lattice, rogue: &mesh_lattice::HostId) -> Result<()> {
     assert!(hosts.iter().all(|host| host["id"] != rogue.as_str()), "{actor}");
     let connections =
         Connections::connect(ConnectConfig::new(lattice.says("server")?, lattice.says("lattice")?.parse()?)).await?;
-    let state = State::open(&connections).await?;
+    let state = State::open(&connections, &lattice.root()?).await?;
     assert!(state.entry(&Key::Assign(rogue.clone())).await?.is_none(), "it was assigned something");
 
     lattice.ok(["trust", "add", "host", rogue.as_str()]).await?;

@@ -82,7 +82,7 @@ async fn what_a_user_wrote_goes_on_when_he_is_removed_or_revoked() -> Result<()>
 /// Writes the root's word about a user and nothing else, as a careless program would.
 async fn withdraw_alone(lattice: &Lattice, id: &str) -> Result<()> {
     let connect = ConnectConfig::new(lattice.says("server")?, lattice.says("lattice")?.parse()?);
-    let state = State::open(&Connections::connect(connect).await?).await?;
+    let state = State::open(&Connections::connect(connect).await?, &lattice.root()?).await?;
     let root = std::fs::read_to_string(lattice.file("keys").join("root.nk"))?;
     let root = KeyPair::from_seed(root.trim())?;
     let key = Key::Trust(TrustKey::User(id.parse()?));

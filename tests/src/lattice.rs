@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use mesh_lattice::id::OperatorId;
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -160,6 +161,16 @@ impl Lattice {
             .and_then(Value::as_str)
             .with_context(|| format!("lattice.json has no {field}"))?
             .to_owned())
+    }
+
+    /// The root that its hosts trust.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be read.
+    pub fn root(&self) -> Result<OperatorId> {
+        let file = fs::read_to_string(self.file("trust.toml"))?;
+        Ok(file.split('"').nth(1).context("trust.toml names no root")?.parse()?)
     }
 
     /// The process of a host, counted from 0.

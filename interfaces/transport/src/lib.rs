@@ -15,12 +15,12 @@
 //! the token that the owner gave it. Every wait has a limit, every queue a bound.
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(root: mesh_lattice::id::OperatorId) -> Result<(), Box<dyn std::error::Error>> {
 //! use mesh_lattice::key::pattern;
 //! use mesh_transport::{Change, ConnectConfig, Connections, State};
 //!
 //! let connections = Connections::connect(ConnectConfig::new("nats://127.0.0.1:4222", "default".parse()?)).await?;
-//! let state = State::open(&connections).await?;
+//! let state = State::open(&connections, &root).await?;
 //! let mut watch = state.watch(pattern::APPS);
 //! loop {
 //!     match watch.next().await {

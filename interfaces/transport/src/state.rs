@@ -5,7 +5,8 @@
 //! that it was signed for and whether its signer may write that key. What comes out of [`State::entry`], [`State::list`]
 //! and a [`Watch`] is decoded, not verified: who uses it does that.
 //!
-//! The key `lattice` names the life of the state. A bucket that was deleted and made again has another one, and every
+//! The key `lattice` names the life of the state: it is believed where the lattice's root or a user signed it, so that
+//! nobody else can begin a new life in which nothing that is stored counts. A bucket that was deleted and made again has another one, and every
 //! watch says so ([`Change::Resync`]); where the bucket or the key is missing it says [`Change::Stale`] and goes on
 //! looking, because nothing may stop for what is absent.
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use mesh_claims::{Envelope, Refusal, authority, envelope::EnvelopeError, keys::KeyPair, trust::Trust};
 use mesh_lattice::{
-    id::Incarnation,
+    id::{Incarnation, OperatorId},
     key::{self, Key},
     stored::LatticeRecord,
 };
@@ -25,8 +26,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Duration, timeout};
 
 pub use value::{Entry, Position, RawWrite, Stored, Write};
+use watch::entry_of;
 pub use watch::{Change, Watch};
-use watch::{entry_of, incarnation_of};
 
 use crate::{
     bucket::{
@@ -101,17 +102,20 @@ pub struct State {
 #[derive(Debug)]
 struct Inner {
     bucket: Bucket,
+    root: OperatorId,
     leases: Bucket,
     incarnation: RwLock<Incarnation>,
 }
 
 impl State {
-    /// Makes the buckets and the `lattice` record, unless they are there.
+    /// Makes the buckets and the `lattice` record, unless they are there: the root does that.
     ///
     /// # Errors
     ///
-    /// Where the server does not do it.
+    /// Where the key is no root's, and where the server does not do it.
     pub async fn create(connections: &Connections, config: StateConfig, signer: &KeyPair) -> Result<Self, StateError> {
+        let root = signer.operator_id();
+        let root = root.ok_or_else(|| StateError::Malformed("the state is made by the lattice's root".to_owned()))?;
         let (bucket, leases) = buckets(connections);
         for bucket in [&bucket, &leases] {
             bucket.create(config.replicas).await.map_err(|error| failed(error, &Key::Lattice))?;
@@ -120,20 +124,21 @@ impl State {
         let record = LatticeRecord { incarnation: Incarnation::new() };
         let envelope = Envelope::sign(&Key::Lattice, record.incarnation, 1, &record, signer).map_err(unsigned)?;
         match bucket.put(&Key::Lattice.to_string(), envelope.encode().into(), 0).await {
-            Ok(_) | Err(BucketError::Conflict) => Self::open(connections).await,
+            Ok(_) | Err(BucketError::Conflict) => Self::open(connections, &root).await,
             Err(error) => Err(failed(error, &Key::Lattice)),
         }
     }
 
-    /// Opens the state that is there.
+    /// Opens the state that is there, of the lattice whose root this is.
     ///
     /// # Errors
     ///
-    /// [`StateError::Missing`], where there is none.
-    pub async fn open(connections: &Connections) -> Result<Self, StateError> {
+    /// [`StateError::Missing`], where there is none; [`StateError::Refused`], where neither the root nor a user made it.
+    pub async fn open(connections: &Connections, root: &OperatorId) -> Result<Self, StateError> {
         let (bucket, leases) = buckets(connections);
-        let (incarnation, _) = read_lattice(&bucket).await?;
-        Ok(Self { inner: Arc::new(Inner { bucket, leases, incarnation: RwLock::new(incarnation) }) })
+        let incarnation = read_lattice(&bucket, root).await?;
+        let incarnation = RwLock::new(incarnation);
+        Ok(Self { inner: Arc::new(Inner { bucket, root: root.clone(), leases, incarnation }) })
     }
 
     /// The connections that the state is reached by.
@@ -154,7 +159,7 @@ impl State {
     ///
     /// [`StateError::Missing`], where there is no state any more.
     pub async fn refresh(&self) -> Result<Incarnation, StateError> {
-        let (incarnation, _) = read_lattice(&self.inner.bucket).await?;
+        let incarnation = read_lattice(&self.inner.bucket, &self.inner.root).await?;
         *self.inner.incarnation.write() = incarnation;
         Ok(incarnation)
     }
@@ -188,29 +193,7 @@ impl State {
     ///
     /// Where it cannot be read.
     pub async fn list(&self, pattern: &str) -> Result<Vec<Entry>, StateError> {
-        let mut watch = BucketWatch::new(&self.inner.bucket, &[pattern]);
-        let mut found = std::collections::BTreeMap::new();
-        let all = async {
-            loop {
-                match watch.next().await {
-                    Raw::Put { key, value, revision } => {
-                        if let Some(entry) = entry_of(&key, &value, revision) {
-                            found.insert(entry.key.clone(), entry);
-                        }
-                    }
-                    Raw::Deleted { key } => {
-                        if let Some(key) = Key::parse(&key) {
-                            found.remove(&key);
-                        }
-                    }
-                    Raw::Opened => {}
-                    Raw::CaughtUp => return Ok(()),
-                    Raw::Closed(error) => return Err(failed(error, &Key::Lattice)),
-                }
-            }
-        };
-        timeout(LIST_TIMEOUT, all).await.map_err(|_| StateError::Timeout)??;
-        Ok(found.into_values().collect())
+        list(&self.inner.bucket, pattern).await
     }
 
     /// Everything under keys of this pattern: what is verified, and what is refused and why.
@@ -369,12 +352,51 @@ fn buckets(connections: &Connections) -> (Bucket, Bucket) {
     (Bucket::new(connections, key::state_bucket(lattice)), Bucket::new(connections, key::lease_bucket(lattice)))
 }
 
-async fn read_lattice(bucket: &Bucket) -> Result<(Incarnation, u64), StateError> {
+async fn list(bucket: &Bucket, pattern: &str) -> Result<Vec<Entry>, StateError> {
+    let mut watch = BucketWatch::new(bucket, &[pattern]);
+    let mut found = std::collections::BTreeMap::new();
+    let all = async {
+        loop {
+            match watch.next().await {
+                Raw::Put { key, value, revision } => {
+                    if let Some(entry) = entry_of(&key, &value, revision) {
+                        found.insert(entry.key.clone(), entry);
+                    }
+                }
+                Raw::Deleted { key } => {
+                    if let Some(key) = Key::parse(&key) {
+                        found.remove(&key);
+                    }
+                }
+                Raw::Opened => {}
+                Raw::CaughtUp => return Ok(()),
+                Raw::Closed(error) => return Err(failed(error, &Key::Lattice)),
+            }
+        }
+    };
+    timeout(LIST_TIMEOUT, all).await.map_err(|_| StateError::Timeout)??;
+    Ok(found.into_values().collect())
+}
+
+/// The life that the record names, once it is certain that its signer may say so.
+async fn read_lattice(bucket: &Bucket, root: &OperatorId) -> Result<Incarnation, StateError> {
     let stored = bucket.get(&Key::Lattice.to_string()).await.map_err(|error| failed(error, &Key::Lattice))?;
-    let stored = stored.ok_or(StateError::Missing)?;
-    let value = stored.value.ok_or(StateError::Missing)?;
-    let incarnation = incarnation_of(&Envelope::decode(&value)?);
-    incarnation.map(|incarnation| (incarnation, stored.revision)).ok_or(StateError::Missing)
+    let value = stored.and_then(|stored| stored.value).ok_or(StateError::Missing)?;
+    let envelope = Envelope::decode(&value)?;
+    let record: LatticeRecord = envelope.open(&Key::Lattice.to_string(), envelope.incarnation, |_| Ok(()))?;
+    if record.incarnation != envelope.incarnation {
+        return Err(StateError::Malformed("the record of the lattice names another life than its own".to_owned()));
+    }
+    let mut trust = Trust::of_incarnation(root.clone(), record.incarnation);
+    if authority::may_write(&Key::Lattice, &envelope.signer, &trust).is_err() {
+        // Not the root: whoever it is has to be a user by the statements of the same life.
+        for entry in list(bucket, key::pattern::TRUST).await? {
+            // What does not count makes nobody a user.
+            let _ = trust.apply(&entry.key, &entry.envelope);
+        }
+        authority::may_write(&Key::Lattice, &envelope.signer, &trust)?;
+    }
+    Ok(record.incarnation)
 }
 
 fn failed(error: BucketError, key: &Key) -> StateError {

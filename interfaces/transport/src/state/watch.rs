@@ -1,7 +1,7 @@
 //! A watch of the state: what is there, what changes, and whether it is still the state that we knew.
 
 use mesh_claims::Envelope;
-use mesh_lattice::{id::Incarnation, key::Key, stored::LatticeRecord};
+use mesh_lattice::{id::Incarnation, key::Key};
 
 use super::{Entry, State, read_lattice};
 use crate::bucket::watch::{BucketWatch, Raw};
@@ -14,6 +14,8 @@ pub struct Watch {
     /// Whether `lattice` is watched for its own sake.
     shows_lattice: bool,
     stale: bool,
+    /// Whether it has to be asked again which life of the state this is.
+    unchecked: bool,
     /// Said at the next opportunity.
     resync: bool,
 }
@@ -41,7 +43,9 @@ impl Watch {
             all.push("lattice");
         }
         let raw = BucketWatch::new(&state.inner.bucket, &all);
-        Self { incarnation: state.incarnation(), state: state.clone(), raw, shows_lattice, stale: false, resync: false }
+        let incarnation = state.incarnation();
+        let state = state.clone();
+        Self { state, raw, incarnation, shows_lattice, stale: false, unchecked: false, resync: false }
     }
 
     /// What happened next. Nothing is lost where the future is dropped.
@@ -50,8 +54,19 @@ impl Watch {
             if std::mem::take(&mut self.resync) {
                 return Change::Resync(self.incarnation);
             }
+            if self.unchecked {
+                let change = self.check().await;
+                self.unchecked = false;
+                match change {
+                    Some(change) => return change,
+                    None => continue,
+                }
+            }
             let change = match self.raw.next().await {
-                Raw::Opened => self.opened().await,
+                Raw::Opened => {
+                    self.unchecked = true;
+                    None
+                }
                 Raw::Closed(error) => self.stale(error.to_string()),
                 Raw::CaughtUp => {
                     self.stale = false;
@@ -70,10 +85,11 @@ impl Watch {
         }
     }
 
-    /// Before anything is said of a bucket that was just opened: is it the one that we knew?
-    async fn opened(&mut self) -> Option<Change> {
-        match read_lattice(&self.state.inner.bucket).await {
-            Ok((incarnation, _)) => {
+    /// Before anything is said of a bucket that was just opened, or whose record was written: is it the one that we
+    /// knew? Done again where the future is dropped meanwhile.
+    async fn check(&mut self) -> Option<Change> {
+        match read_lattice(&self.state.inner.bucket, &self.state.inner.root).await {
+            Ok(incarnation) => {
                 self.renewed(incarnation);
                 None
             }
@@ -96,16 +112,9 @@ impl Watch {
     fn put(&mut self, key: &str, value: &[u8], revision: u64) -> Option<Change> {
         let entry = entry_of(key, value, revision);
         if key == "lattice" {
-            match entry.as_ref().and_then(|entry| incarnation_of(&entry.envelope)) {
-                Some(incarnation) if incarnation == self.incarnation => {}
-                Some(incarnation) => {
-                    self.renewed(incarnation);
-                    return None;
-                }
-                None => {
-                    self.raw.restart();
-                    return self.stale("the record of the lattice cannot be read".to_owned());
-                }
+            if entry.as_ref().is_none_or(|entry| entry.envelope.incarnation != self.incarnation) {
+                self.unchecked = true;
+                return None;
             }
             if !self.shows_lattice {
                 return None;
@@ -118,12 +127,6 @@ impl Watch {
     fn stale(&mut self, reason: String) -> Option<Change> {
         (!std::mem::replace(&mut self.stale, true)).then_some(Change::Stale(reason))
     }
-}
-
-/// The life that the record names; the signature is checked so that a stray byte does not begin a new life.
-pub(super) fn incarnation_of(envelope: &Envelope) -> Option<Incarnation> {
-    let record = envelope.open::<LatticeRecord>(&Key::Lattice.to_string(), envelope.incarnation, |_| Ok(())).ok()?;
-    (record.incarnation == envelope.incarnation).then_some(record.incarnation)
 }
 
 pub(super) fn entry_of(key: &str, value: &[u8], revision: u64) -> Option<Entry> {

@@ -25,10 +25,11 @@ async fn a_host_waits_for_its_server_and_comes_up_with_it() {
     server.kill();
     let connections = Connections::open(server.config()).await.unwrap();
     assert!(!connections.control_up());
-    assert!(matches!(State::open(&connections).await, Err(StateError::Disconnected(_))));
+    let root = KeyPair::generate(KeyKind::Operator).operator_id().unwrap();
+    assert!(matches!(State::open(&connections, &root).await, Err(StateError::Disconnected(_))));
     server.run().await;
     connections.up(Duration::from_secs(10)).await.unwrap();
-    assert!(matches!(State::open(&connections).await, Err(StateError::Missing)));
+    assert!(matches!(State::open(&connections, &root).await, Err(StateError::Missing)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,10 +8,10 @@ use mesh_claims::{
     trust::Trust,
 };
 use mesh_lattice::{
-    BootId, Digest, Name,
+    BootId, Digest, Incarnation, Name,
     control::{ControlCode, ControlError},
     key::{Key, TrustKey, pattern},
-    stored::{AppPointer, OwnerRecord, TrustStatement},
+    stored::{AppPointer, LatticeRecord, OwnerRecord, TrustStatement},
 };
 use mesh_transport::{
     Artifacts, Candidate, Change, ConnectError, Connections, LeaseConfig, LeaseError, LeaseEvent, Leases, Position,
@@ -42,14 +42,56 @@ async fn making_the_state_twice_makes_it_once() {
     let (state, root, _) = lattice(&server).await;
     let again = State::create(state.connections(), StateConfig::default(), &root).await.unwrap();
     assert_eq!(again.incarnation(), state.incarnation());
-    assert_eq!(State::open(state.connections()).await.unwrap().incarnation(), state.incarnation());
+    assert_eq!(
+        State::open(state.connections(), &root.operator_id().unwrap()).await.unwrap().incarnation(),
+        state.incarnation()
+    );
 }
 
 #[tokio::test]
 async fn a_lattice_without_state_says_so() {
     let server = Server::start().await;
     let connections = server.connections().await;
-    assert!(matches!(State::open(&connections).await, Err(StateError::Missing)));
+    let root = KeyPair::generate(KeyKind::Operator).operator_id().unwrap();
+    assert!(matches!(State::open(&connections, &root).await, Err(StateError::Missing)));
+}
+
+/// Writes a record of the lattice past everybody, as anyone with NATS credentials can.
+async fn write_record(server: &Server, incarnation: Incarnation, signer: &KeyPair) {
+    let record = LatticeRecord { incarnation };
+    let envelope = Envelope::sign(&Key::Lattice, incarnation, 2, &record, signer).unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let bucket = async_nats::jetstream::new(client).get_key_value("MESH_default").await.unwrap();
+    bucket.put("lattice", envelope.encode().into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_the_root_or_a_user_begins_a_new_life_of_the_state() {
+    let server = Server::start().await;
+    let (state, root, _) = lattice(&server).await;
+    let root_id = root.operator_id().unwrap();
+    state.put_signed(&app("one"), &POINTER, Position::default(), &root).await.unwrap();
+    let life = state.incarnation();
+    let mut watch = state.watch(pattern::APPS);
+    while soon("the snapshot", watch.next()).await != Change::CaughtUp {}
+    let user = KeyPair::generate(KeyKind::User);
+    for stranger in [&user, &KeyPair::generate(KeyKind::Operator), &KeyPair::generate(KeyKind::Host)] {
+        write_record(&server, Incarnation::new(), stranger).await;
+        let opened = State::open(state.connections(), &root_id).await;
+        assert!(matches!(opened, Err(StateError::Refused(_))), "{opened:?}");
+    }
+    // Whoever watches keeps what it knows.
+    assert!(matches!(soon("the forgery", watch.next()).await, Change::Stale(_)));
+    assert_eq!(state.incarnation(), life);
+    write_record(&server, life, &root).await;
+    while soon("the true record", watch.next()).await != Change::CaughtUp {}
+    assert_eq!(state.incarnation(), life);
+
+    let key = Key::Trust(TrustKey::User(user.user_id().unwrap()));
+    let statement = TrustStatement::User { id: user.user_id().unwrap(), admin: false };
+    state.put_signed(&key, &statement, Position::default(), &root).await.unwrap();
+    write_record(&server, life, &user).await;
+    assert_eq!(State::open(state.connections(), &root_id).await.unwrap().incarnation(), life);
 }
 
 #[tokio::test]
@@ -292,7 +334,8 @@ async fn a_boot_whose_lease_was_taken_over_finds_out() {
 #[tokio::test]
 async fn leadership_passes_on_with_a_higher_term() {
     let server = Server::start().await;
-    let (state, ..) = lattice(&server).await;
+    let (state, root, _) = lattice(&server).await;
+    let root = root.operator_id().unwrap();
     let enrolled = Enrolled::default();
     let mut tasks = tokio::task::JoinSet::new();
     let mut candidates = Vec::new();
@@ -301,7 +344,7 @@ async fn leadership_passes_on_with_a_higher_term() {
         let id = key.host_id().unwrap();
         enrolled.add(&id);
         // Each has its own connections, as processes do.
-        let state = State::open(&server.connections().await).await.unwrap();
+        let state = State::open(&server.connections().await, &root).await.unwrap();
         let (candidate, leadership) = Candidate::new(&state, key, BootId::new(), Arc::new(enrolled.clone())).unwrap();
         let cancel = CancellationToken::new();
         let abort = tasks.spawn(candidate.run(cancel.clone()));
