@@ -8,6 +8,7 @@ mod cross_host;
 mod guests_misbehave;
 mod http_edge;
 mod local_calls_use_no_nats;
+mod lying_host;
 mod main_story;
 mod nats_dies;
 mod no_nats;
