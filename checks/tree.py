@@ -7,8 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Each is a Cargo workspace of its own: the product, and what is compiled to WebAssembly.
-WORKSPACES = [path for path in (ROOT, ROOT / "examples", ROOT / "tests/guests") if (path / "Cargo.toml").is_file()]
+# Each is a Cargo workspace of its own: the product, what is compiled to WebAssembly, and what is fuzzed.
+PLACES = (ROOT, ROOT / "examples", ROOT / "fuzz", ROOT / "tests/guests")
+WORKSPACES = [path for path in PLACES if (path / "Cargo.toml").is_file()]
 
 
 def metadata(workspace=ROOT):

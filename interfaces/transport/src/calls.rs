@@ -78,6 +78,12 @@ use served::Incoming;
 use sessions::Sessions;
 use table::Table;
 
+/// Drives the receiving end of a stream beside a model of it; panics where they differ.
+#[cfg(fuzzing)]
+pub fn fuzz_lane(script: &[u8]) {
+    lane::model::drive(script);
+}
+
 /// What is to be sent waits here. Calls and streams wait for room; what the reader itself has to say is dropped where
 /// there is none, and said again or timed out by whoever misses it.
 const OUTBOX: usize = 1_024;

@@ -41,7 +41,7 @@ impl Budget {
         self.0.fetch_add(amount, Ordering::Relaxed);
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn outstanding(&self) -> u64 {
         TOTAL - self.0.load(Ordering::Relaxed)
     }

@@ -8,6 +8,9 @@
 //! receiving: open ─► ended (all bytes are there) │ failed (gap, too much, abort, idle) ─► read to the end
 //! ```
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod model;
+
 use std::{
     collections::VecDeque,
     sync::Arc,
