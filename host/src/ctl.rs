@@ -139,6 +139,7 @@ impl Desk {
             stored: &stored,
             mirror: office.mirror,
             kinds: &self.kinds,
+            shared: office.mirror.config(),
         };
         let raw = judge.check(commit, &writes)?;
         let keys: Vec<_> = raw.iter().map(|write| write.key.to_string()).collect();

@@ -114,18 +114,20 @@ impl Known {
     /// A configuration put together from its parts, later ones first asked; the name of a shared one that is missing
     /// otherwise.
     pub(crate) fn resolve<'a>(&self, parts: &'a [ConfigPart]) -> Result<Values, &'a Name> {
-        let mut values = Values::new();
-        for part in parts {
-            match part {
-                ConfigPart::Values(own) => values.extend(own.clone()),
-                ConfigPart::Shared(name) => {
-                    let shared = self.config.get(name).ok_or(name)?;
-                    values.extend(shared.clone());
-                }
-            }
-        }
-        Ok(values)
+        resolve(&self.config, parts)
     }
+}
+
+/// The same from these shared configurations.
+pub(crate) fn resolve<'a>(shared: &BTreeMap<Name, Values>, parts: &'a [ConfigPart]) -> Result<Values, &'a Name> {
+    let mut values = Values::new();
+    for part in parts {
+        match part {
+            ConfigPart::Values(own) => values.extend(own.clone()),
+            ConfigPart::Shared(name) => values.extend(shared.get(name).ok_or(name)?.clone()),
+        }
+    }
+    Ok(values)
 }
 
 /// When each link of the wanted revision was first declared, from the revisions that are kept: a link that stayed

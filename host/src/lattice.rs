@@ -240,7 +240,7 @@ async fn has_caught_up(caught_up: &mut watch::Receiver<bool>) -> bool {
 }
 
 fn kinds(kinds: &Kinds) -> BTreeMap<Name, ctl::Kind> {
-    kinds.iter().map(|(name, factory)| (name.clone(), ctl::Kind { local_state: factory.local_state() })).collect()
+    kinds.iter().map(|(name, factory)| (name.clone(), ctl::Kind { factory: factory.clone() })).collect()
 }
 
 async fn watch_health(connections: Connections, readiness: Readiness, cancel: CancellationToken) {

@@ -112,7 +112,8 @@ fn provider_spec(known: &Known, links: &Links, item: &Item, provider: &Provider)
     Ok(spec)
 }
 
-fn provider_link(end: End, peer: &Name, link: &Link, config: Values) -> ProviderLink {
+/// A link as the provider at this end of it is told.
+pub(crate) fn provider_link(end: End, peer: &Name, link: &Link, config: Values) -> ProviderLink {
     ProviderLink {
         end,
         peer: peer.clone(),

@@ -8,7 +8,12 @@
 //! Two commits at once that each pass here cannot both be written: whoever claims a name writes its owner, and the
 //! batch holds only where every owner, pointer and revision is still the one that was checked.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod config;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mesh_claims::Trust;
 use mesh_lattice::{
@@ -19,6 +24,7 @@ use mesh_lattice::{
     stored::{AppPointer, NodeRecord, OwnerRecord, TrustStatement},
     value::ReadError,
 };
+use mesh_provider::Factory;
 use mesh_scheduler::{Desired, World};
 use mesh_transport::{Entry, RawWrite, Write};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -29,10 +35,10 @@ use crate::mirror::Mirror;
 const MAX_WRITES: usize = 500;
 
 /// A provider that this build can run.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Kind {
-    /// Whether its data lives on its host.
-    pub(crate) local_state: bool,
+    /// What starts it, and what judges its configuration.
+    pub(crate) factory: Arc<dyn Factory>,
 }
 
 /// What a commit is judged by.
@@ -47,6 +53,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) mirror: &'a Mirror,
     /// The built-in providers.
     pub(crate) kinds: &'a BTreeMap<Name, Kind>,
+    /// The shared configurations.
+    pub(crate) shared: &'a BTreeMap<Name, Values>,
 }
 
 /// The parsed writes of a commit.
@@ -202,7 +210,8 @@ impl Judge<'_> {
         for actor in &application.actors {
             check_numbers(actor)?;
         }
-        self.check_links(application)
+        self.check_links(application)?;
+        self.check_configuration(application)
     }
 
     /// The application owns the name already, or says so in this very commit.
@@ -275,10 +284,11 @@ impl Judge<'_> {
                 known.join(", ")
             )));
         };
-        if kind.local_state != provider.local_state {
+        let local_state = kind.factory.local_state();
+        if local_state != provider.local_state {
             return Err(invalid(format!("provider {name}: {} and its local state do not match", provider.kind)));
         }
-        if kind.local_state && !matches!(provider.replicas, None | Some(Replicas::Count(1))) {
+        if local_state && !matches!(provider.replicas, None | Some(Replicas::Count(1))) {
             return Err(invalid(format!(
                 "provider {name} keeps its data on its host: more than one of it would be several stores"
             )));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use mesh_lattice::{
     CallError, Code, Deadline, InterfacePattern, Invocation, Name, Params, Reply, Serve,
+    application::Values,
     wit::{from_wire, to_wire},
 };
 use mesh_provider::{
@@ -21,6 +22,9 @@ pub const KIND: &str = "echo";
 
 /// The package that it serves.
 pub const PACKAGE: &str = "mesh:echo";
+
+/// What is said of a link that begins at it.
+const CALLS_NOBODY: &str = "an echo is called and calls nobody: put the link the other way round";
 
 /// The function.
 pub const ECHO: &str = "echo";
@@ -57,6 +61,17 @@ impl Factory for EchoFactory {
 
     fn local_state(&self) -> bool {
         false
+    }
+
+    fn check(&self, config: &Values) -> Result<(), ConfigError> {
+        Settings::new(config).refuse_unknown(config)
+    }
+
+    fn check_link(&self, _: &Values, link: &ProviderLink) -> Result<(), LinkError> {
+        match link.end {
+            End::Target => Ok(self.check(&link.config)?),
+            End::Source => Err(LinkError::Unsupported(CALLS_NOBODY.into())),
+        }
     }
 
     fn start(&self, context: Context) -> BoxFuture<'_, Result<Arc<dyn Provider>, StartError>> {
@@ -96,7 +111,7 @@ impl Provider for Echo {
                 self.links.put(link.id(), ());
                 Ok(())
             }
-            End::Source => Err(LinkError::Unsupported("echo calls nobody".into())),
+            End::Source => Err(LinkError::Unsupported(CALLS_NOBODY.into())),
         };
         Box::pin(std::future::ready(put))
     }

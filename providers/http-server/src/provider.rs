@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, join_all};
-use mesh_lattice::{CallError, Code, Deadline, Interface, InterfacePattern, Invocation, Name, Reply, Serve};
+use mesh_lattice::{
+    CallError, Code, Deadline, Interface, InterfacePattern, Invocation, Name, Reply, Serve, application::Values,
+};
 use mesh_provider::{
     ConfigError, Context, End, Factory, LinkError, LinkId, Metric, Provider, ProviderLink, StartError,
 };
@@ -51,6 +53,16 @@ impl Factory for HttpServerFactory {
         false
     }
 
+    fn check(&self, config: &Values) -> Result<(), ConfigError> {
+        ServerSettings::check(config).map(drop)
+    }
+
+    fn check_link(&self, config: &Values, link: &ProviderLink) -> Result<(), LinkError> {
+        let handler: Interface = INTERFACE.parse().map_err(|_| ConfigError::invalid("interfaces", "a name"))?;
+        fits(link, &handler)?;
+        LinkSettings::check(link, &ServerSettings::read(config)?).map(drop)
+    }
+
     fn start(&self, context: Context) -> BoxFuture<'_, Result<Arc<dyn Provider>, StartError>> {
         let start = || {
             Ok(Arc::new(HttpServer {
@@ -80,12 +92,17 @@ struct Open {
     stopping: bool,
 }
 
+/// Whether it can be at this end of this link.
+fn fits(link: &ProviderLink, handler: &Interface) -> Result<(), LinkError> {
+    if link.end != End::Source || !link.interfaces.iter().any(|pattern| pattern.names(handler)) {
+        return Err(LinkError::Unsupported(format!("an HTTP server is the source of links on {INTERFACE} alone")));
+    }
+    Ok(())
+}
+
 impl HttpServer {
     async fn put(&self, link: ProviderLink) -> Result<(), LinkError> {
-        let handler: Interface = self.outward.interface.clone();
-        if link.end != End::Source || !link.interfaces.iter().any(|pattern| pattern.names(&handler)) {
-            return Err(LinkError::Unsupported(format!("an HTTP server is the source of links on {INTERFACE} alone")));
-        }
+        fits(&link, &self.outward.interface)?;
         let settings = LinkSettings::read(&link, &self.settings)?;
         let (id, address) = (link.id(), settings.address);
         let mut open = self.open.lock().await;

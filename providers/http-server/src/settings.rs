@@ -16,8 +16,8 @@ use crate::{
     limits::{Limits, max_body},
 };
 
-/// Where it listens when nobody says where.
-pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8000);
+/// Where it listens when nobody says where: on this machine alone, because nobody asked for the whole world.
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
 /// How long a call may take when nobody says how long.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,7 +44,26 @@ impl ServerSettings {
     pub fn read(values: &Values) -> Result<Self, ConfigError> {
         let values = with_json(values, "config_json")?;
         let mut settings = Settings::new(&values);
-        let default_address = address(&mut settings, &["listen", "default_address", "address"])?;
+        let read = Self::of(&mut settings)?;
+        settings.warn_unknown("an HTTP server");
+        Ok(read)
+    }
+
+    /// Reads them as a person says them: what means nothing is refused.
+    ///
+    /// # Errors
+    ///
+    /// Names the key.
+    pub fn check(values: &Values) -> Result<Self, ConfigError> {
+        let values = with_json(values, "config_json")?;
+        let mut settings = Settings::new(&values);
+        let read = Self::of(&mut settings)?;
+        settings.refuse_unknown(&values)?;
+        Ok(read)
+    }
+
+    fn of(settings: &mut Settings<'_>) -> Result<Self, ConfigError> {
+        let default_address = address(settings, &["listen", "default_address", "address"])?;
         let port = settings.parsed::<u16>("port", "a port above 0")?;
         if port == Some(0) {
             return Err(ConfigError::invalid("port", "a port above 0"));
@@ -55,17 +74,15 @@ impl ServerSettings {
             return Err(ConfigError::invalid("routing_mode", "address, host or path"));
         }
         let host_header = settings.parsed::<HeaderName>("header", "a header's name")?.unwrap_or(header::HOST);
-        let read = Self {
+        Ok(Self {
             default_address: match (default_address, port) {
                 (Some(address), _) => address,
                 (None, Some(port)) => SocketAddr::new(DEFAULT_ADDRESS.ip(), port),
                 (None, None) => DEFAULT_ADDRESS,
             },
             host_header,
-            limits: Limits::read(&mut settings)?,
-        };
-        settings.warn_unknown("an HTTP server");
-        Ok(read)
+            limits: Limits::read(settings)?,
+        })
     }
 }
 
@@ -101,6 +118,25 @@ impl LinkSettings {
     pub fn read(link: &ProviderLink, server: &ServerSettings) -> Result<Self, LinkError> {
         let values = with_json(&link.config, "config_json")?;
         let mut settings = Settings::new(&values);
+        let read = Self::of(&mut settings, link, server)?;
+        settings.warn_unknown(&format!("an HTTP server's link to {}", link.peer));
+        Ok(read)
+    }
+
+    /// Reads them as a person says them: what means nothing is refused.
+    ///
+    /// # Errors
+    ///
+    /// Names the key.
+    pub fn check(link: &ProviderLink, server: &ServerSettings) -> Result<Self, LinkError> {
+        let values = with_json(&link.config, "config_json")?;
+        let mut settings = Settings::new(&values);
+        let read = Self::of(&mut settings, link, server)?;
+        settings.refuse_unknown(&values)?;
+        Ok(read)
+    }
+
+    fn of(settings: &mut Settings<'_>, link: &ProviderLink, server: &ServerSettings) -> Result<Self, LinkError> {
         for key in ["tls_cert_file", "tls_priv_key_file"] {
             if settings.text(key).is_some() {
                 return Err(LinkError::Unsupported(format!(
@@ -108,25 +144,23 @@ impl LinkSettings {
                 )));
             }
         }
-        let address = address(&mut settings, &["listen", "address"])?;
+        let address = address(settings, &["listen", "address"])?;
         let port = settings.parsed::<u16>("port", "a port above 0")?;
         if port == Some(0) {
             return Err(ConfigError::invalid("port", "a port above 0").into());
         }
         let at_port = port.map(|port| SocketAddr::new(server.default_address.ip(), port));
-        let read = Self {
+        Ok(Self {
             address: address.or(at_port).unwrap_or(server.default_address),
             host: settings.text("host").map(str::to_ascii_lowercase),
-            path: path(&mut settings)?,
+            path: path(settings)?,
             timeout: settings.millis("timeout_ms")?.or(link.timeout).unwrap_or(DEFAULT_TIMEOUT),
-            max_body: max_body(&mut settings)?.unwrap_or(server.limits.max_body),
+            max_body: max_body(settings)?.unwrap_or(server.limits.max_body),
             close: settings.flag("disable_keepalive")?.unwrap_or(false),
             read_only: settings.flag("readonly_mode")?.unwrap_or(false),
             cache_control: settings.parsed("cache_control", "the value of a header")?,
-            cors: Cors::read(&mut settings)?,
-        };
-        settings.warn_unknown(&format!("an HTTP server's link to {}", link.peer));
-        Ok(read)
+            cors: Cors::read(settings)?,
+        })
     }
 }
 
@@ -181,6 +215,7 @@ mod tests {
     fn a_link_without_configuration_takes_everything_at_the_default_address() {
         let link = link(&[]).unwrap();
         assert_eq!((link.address, link.path.as_str(), link.host), (DEFAULT_ADDRESS, "", None));
+        assert!(link.address.ip().is_loopback(), "nobody asked for more");
         assert_eq!(link.timeout, Duration::from_secs(2));
     }
 
@@ -200,7 +235,7 @@ mod tests {
             assert!(error.starts_with("`listen` is not an address"), "{error}");
         }
         let server = ServerSettings::read(&values(&[("config_json", r#"{"port": 9000}"#)])).unwrap();
-        assert_eq!(server.default_address, "0.0.0.0:9000".parse().unwrap());
+        assert_eq!(server.default_address, "127.0.0.1:9000".parse().unwrap());
     }
 
     #[test]
@@ -209,6 +244,15 @@ mod tests {
         assert_eq!((link.host.as_deref(), link.path.as_str()), (Some("api.example.com"), "/v1"));
         assert_eq!(link.timeout, Duration::from_millis(250));
         assert_eq!(self::link(&[("max_body_bytes", "7")]).unwrap().max_body, 7);
+    }
+
+    #[test]
+    fn what_a_person_misspells_is_refused_before_it_is_stored_and_lived_with_after() {
+        let misspelt = values(&[("lsten", "127.0.0.1:1")]);
+        assert!(ServerSettings::read(&misspelt).is_ok());
+        assert!(ServerSettings::check(&misspelt).unwrap_err().to_string().contains("`listen` is"));
+        assert!(ServerSettings::check(&values(&[("config_json", r#"{"port": 9000}"#)])).is_ok());
+        assert_eq!(ServerSettings::check(&values(&[("config_json", r#"{"prt": 9}"#)])).unwrap_err().key(), "prt");
     }
 
     #[test]

@@ -26,6 +26,9 @@ use crate::{
 /// What `use` in a manifest says.
 pub const KIND: &str = "keyvalue-nats";
 
+/// What is said of a link that begins at it.
+const CALLS_NOBODY: &str = "a key-value store is called and calls nobody: put the link the other way round";
+
 /// Starts providers of key-value in NATS.
 #[derive(Debug, Clone)]
 pub struct KeyvalueNatsFactory {
@@ -58,6 +61,17 @@ impl Factory for KeyvalueNatsFactory {
 
     fn local_state(&self) -> bool {
         false
+    }
+
+    fn check(&self, config: &Values) -> Result<(), ConfigError> {
+        LinkSettings::check(config, &Values::new()).map(drop)
+    }
+
+    fn check_link(&self, config: &Values, link: &ProviderLink) -> Result<(), LinkError> {
+        if link.end != End::Target {
+            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
+        }
+        Ok(LinkSettings::check(&link.config, config).map(drop)?)
     }
 
     fn start(&self, context: Context) -> BoxFuture<'_, Result<Arc<dyn Provider>, StartError>> {
@@ -147,7 +161,7 @@ impl KeyvalueNats {
 
     async fn put(&self, link: ProviderLink) -> Result<(), LinkError> {
         if link.end != End::Target {
-            return Err(LinkError::Unsupported("key-value calls nobody".into()));
+            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
         }
         if *self.stop.borrow() {
             return Err(LinkError::Stopping);

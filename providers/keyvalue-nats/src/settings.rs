@@ -73,6 +73,26 @@ impl LinkSettings {
         let mut values = provider.clone();
         values.extend(link.clone());
         let mut settings = Settings::new(&values);
+        let read = Self::of(&mut settings, default)?;
+        settings.warn_unknown(of);
+        Ok(read)
+    }
+
+    /// Reads `said`, over what the provider says, as a person says it: what means nothing is refused.
+    ///
+    /// # Errors
+    ///
+    /// Names the key.
+    pub fn check(said: &Values, provider: &Values) -> Result<Self, ConfigError> {
+        let mut values = provider.clone();
+        values.extend(said.clone());
+        let mut settings = Settings::new(&values);
+        let read = Self::of(&mut settings, None)?;
+        settings.refuse_unknown(said)?;
+        Ok(read)
+    }
+
+    fn of(settings: &mut Settings<'_>, default: Option<&NatsDefault>) -> Result<Self, ConfigError> {
         let bucket = settings.text("bucket").unwrap_or(DEFAULT_BUCKET).to_owned();
         let named = !bucket.is_empty() && bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
         if !named || is_reserved(&bucket) {
@@ -115,7 +135,6 @@ impl LinkSettings {
         if let Some(seed) = &read.server.seed {
             nkeys::KeyPair::from_seed(seed).map_err(|_| ConfigError::invalid("client_seed", "a seed (S...)"))?;
         }
-        settings.warn_unknown(of);
         Ok(read)
     }
 }
@@ -158,5 +177,18 @@ mod tests {
         ] {
             assert_eq!(read(&pairs, None).unwrap_err().key(), key);
         }
+    }
+
+    #[test]
+    fn what_a_person_misspells_is_refused_before_it_is_stored_and_lived_with_after() {
+        let values = |key: &str, value: &str| Values::from([(key.to_owned(), value.to_owned())]);
+        let stored = values("server", "nats://x");
+        assert!(LinkSettings::read("a test", &stored, &stored, None).is_ok());
+        assert_eq!(LinkSettings::check(&stored, &Values::new()).unwrap_err().key(), "server");
+        assert_eq!(LinkSettings::check(&values("bucket", ""), &Values::new()).unwrap_err().key(), "bucket");
+        assert!(
+            LinkSettings::check(&values("bucket", "b"), &stored).is_ok(),
+            "a link is not to blame for its provider"
+        );
     }
 }

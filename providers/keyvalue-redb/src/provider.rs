@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use mesh_lattice::{CallError, Code, Deadline, InterfacePattern, Invocation, Name, Reply, Serve};
+use mesh_lattice::{CallError, Code, Deadline, InterfacePattern, Invocation, Name, Reply, Serve, application::Values};
 use mesh_provider::{
     ConfigError, Context, End, Factory, LinkError, LinkId, Links, Provider, ProviderLink, Settings, StartError,
     keyvalue,
@@ -30,6 +30,9 @@ const DEFAULT_BUCKET: &str = "default";
 
 /// The file in the provider's directory.
 const FILE: &str = "keyvalue.redb";
+
+/// What is said of a link that begins at it.
+const CALLS_NOBODY: &str = "a key-value store is called and calls nobody: put the link the other way round";
 
 /// Starts providers of key-value on disk.
 #[derive(Debug, Clone)]
@@ -65,6 +68,19 @@ impl Factory for KeyvalueRedbFactory {
         true
     }
 
+    fn check(&self, config: &Values) -> Result<(), ConfigError> {
+        let mut settings = Settings::new(config);
+        bucket(&mut settings);
+        settings.refuse_unknown(config)
+    }
+
+    fn check_link(&self, _: &Values, link: &ProviderLink) -> Result<(), LinkError> {
+        if link.end != End::Target {
+            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
+        }
+        Ok(self.check(&link.config)?)
+    }
+
     fn start(&self, context: Context) -> BoxFuture<'_, Result<Arc<dyn Provider>, StartError>> {
         Box::pin(async move {
             let provider = tokio::task::spawn_blocking(move || KeyvalueRedb::open(&context));
@@ -72,6 +88,11 @@ impl Factory for KeyvalueRedbFactory {
             Ok(Arc::new(provider) as Arc<dyn Provider>)
         })
     }
+}
+
+/// All that can be said of it, or of one of its links.
+fn bucket<'a>(settings: &mut Settings<'a>) -> Option<&'a str> {
+    settings.text("bucket")
 }
 
 struct KeyvalueRedb {
@@ -90,7 +111,7 @@ struct Bucket(String);
 impl KeyvalueRedb {
     fn open(context: &Context) -> Result<Self, StartError> {
         let mut settings = Settings::new(&context.config);
-        let own = settings.text("bucket").unwrap_or(DEFAULT_BUCKET).to_owned();
+        let own = bucket(&mut settings).unwrap_or(DEFAULT_BUCKET).to_owned();
         settings.warn_unknown(context.name.as_str());
         let io = |what: String| move |source: io::Error| StartError::Io { what, source };
         std::fs::create_dir_all(&context.data_dir)
@@ -171,10 +192,10 @@ impl Provider for KeyvalueRedb {
     fn put_link(&self, link: ProviderLink) -> BoxFuture<'_, Result<(), LinkError>> {
         let put = || {
             if link.end != End::Target {
-                return Err(LinkError::Unsupported("key-value calls nobody".into()));
+                return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
             }
             let mut settings = Settings::new(&link.config);
-            let bucket = settings.text("bucket").unwrap_or(&self.own).to_owned();
+            let bucket = bucket(&mut settings).unwrap_or(&self.own).to_owned();
             settings.warn_unknown(&format!("a link of {}", link.peer));
             self.links.put(link.id(), Bucket(bucket));
             Ok(())

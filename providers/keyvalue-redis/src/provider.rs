@@ -25,6 +25,9 @@ pub const KIND: &str = "keyvalue-redis";
 /// What guests that were written for a provider without buckets open: the link's own.
 const ALIAS: &str = "default";
 
+/// What is said of a link that begins at it.
+const CALLS_NOBODY: &str = "a key-value store is called and calls nobody: put the link the other way round";
+
 /// Starts providers of key-value in Redis.
 #[derive(Debug, Clone)]
 pub struct KeyvalueRedisFactory {
@@ -57,6 +60,17 @@ impl Factory for KeyvalueRedisFactory {
 
     fn local_state(&self) -> bool {
         false
+    }
+
+    fn check(&self, config: &Values) -> Result<(), ConfigError> {
+        LinkSettings::check(config, &Values::new()).map(drop)
+    }
+
+    fn check_link(&self, config: &Values, link: &ProviderLink) -> Result<(), LinkError> {
+        if link.end != End::Target {
+            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
+        }
+        Ok(LinkSettings::check(&link.config, config).map(drop)?)
     }
 
     fn start(&self, context: Context) -> BoxFuture<'_, Result<Arc<dyn Provider>, StartError>> {
@@ -122,7 +136,7 @@ impl KeyvalueRedis {
 
     async fn put(&self, link: ProviderLink) -> Result<(), LinkError> {
         if link.end != End::Target {
-            return Err(LinkError::Unsupported("key-value calls nobody".into()));
+            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
         }
         if *self.stop.borrow() {
             return Err(LinkError::Stopping);

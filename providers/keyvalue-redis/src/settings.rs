@@ -51,12 +51,36 @@ impl LinkSettings {
     ///
     /// Names the key that holds something else than it should.
     pub fn read(of: &str, link: &Values, provider: &Values) -> Result<Self, ConfigError> {
+        let values = Self::values(link, provider);
+        let mut settings = Settings::new(&values);
+        let read = Self::of(&mut settings)?;
+        settings.warn_unknown(of);
+        Ok(read)
+    }
+
+    /// Reads `said`, over what the provider says, as a person says it: what means nothing is refused.
+    ///
+    /// # Errors
+    ///
+    /// Names the key.
+    pub fn check(said: &Values, provider: &Values) -> Result<Self, ConfigError> {
+        let values = Self::values(said, provider);
+        let mut settings = Settings::new(&values);
+        let read = Self::of(&mut settings)?;
+        settings.refuse_unknown(&Self::values(said, &Values::new()))?;
+        Ok(read)
+    }
+
+    fn values(link: &Values, provider: &Values) -> Values {
         let mut values = provider.clone();
         values.extend(link.clone());
         // Settings of a provider that keeps a pool: here every link shares the connection of its URL anyway.
         let ours = |key: &str| !key.starts_with("backend_");
         values.retain(|key, _| ours(key));
-        let mut settings = Settings::new(&values);
+        values
+    }
+
+    fn of(settings: &mut Settings<'_>) -> Result<Self, ConfigError> {
         for pooling in ["disable_default_connection", "share_connections_by_url"] {
             settings.flag(pooling)?;
         }
@@ -68,7 +92,6 @@ impl LinkSettings {
         redis::Client::open(url.as_str())
             .map_err(|_| ConfigError::invalid("url", "a Redis URL (redis://USER:PASSWORD@HOST:PORT/DATABASE)"))?;
         let tls_ca_file = settings.text("tls_ca_file").map(PathBuf::from);
-        settings.warn_unknown(of);
         Ok(Self { server: ServerSettings { url, tls_ca_file }, bucket })
     }
 }
@@ -97,6 +120,10 @@ mod tests {
         for (key, value) in [("url", "http://x/"), ("url", "127.0.0.1"), ("bucket", "a:b"), ("bucket", "a*")] {
             assert_eq!(read(&[(key, value)]).unwrap_err().key(), key, "{value}");
         }
+        let said = |key: &str| Values::from([(key.to_owned(), "7".to_owned())]);
+        assert!(LinkSettings::read("a link", &said("bukket"), &Values::new()).is_ok(), "what is stored is lived with");
+        assert_eq!(LinkSettings::check(&said("bukket"), &Values::new()).unwrap_err().key(), "bukket");
+        assert!(LinkSettings::check(&said("backend_pool_size"), &Values::new()).is_ok());
     }
 
     #[test]

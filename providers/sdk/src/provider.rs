@@ -155,6 +155,27 @@ pub trait Factory: Send + Sync {
     /// Whether its data lives on its host, so that it is placed once and pinned.
     fn local_state(&self) -> bool;
 
+    /// Whether a person may say this of a provider of this kind. Pure, and stricter than starting one, which has to
+    /// live with what was stored before: keys that mean nothing are refused.
+    ///
+    /// # Errors
+    ///
+    /// Names the key that is wrong.
+    fn check(&self, config: &Values) -> Result<(), ConfigError> {
+        let _ = config;
+        Ok(())
+    }
+
+    /// The same of a link of a provider that has this configuration.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with the link.
+    fn check_link(&self, config: &Values, link: &ProviderLink) -> Result<(), LinkError> {
+        let _ = (config, link);
+        Ok(())
+    }
+
     /// Starts one.
     fn start(&self, context: Context) -> BoxFuture<'_, Result<Arc<dyn Provider>, StartError>>;
 }

@@ -1,10 +1,14 @@
 //! Configuration, text by text, as typed values. Providers read their own and their links' configuration with it:
-//! each error names the key, and keys that nobody asked for are said once in the log, because a misspelt key that is
-//! silently ignored costs an afternoon.
+//! each error names the key. A key that nobody asked for is refused where a person says it ([`Settings::refuse_unknown`]),
+//! because a misspelt one that is silently ignored costs an afternoon, and said in the log where it is stored already:
+//! work does not stop for it.
 
 use std::{collections::BTreeSet, str::FromStr, time::Duration};
 
 use mesh_lattice::application::Values;
+
+/// Above this likeness, one key is taken for a slip of the pen of another.
+const NEAR: f64 = 0.8;
 
 /// A configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +29,20 @@ pub enum ConfigError {
         /// What it should hold.
         expected: String,
     },
+    /// A key that means nothing here.
+    #[error("`{key}` is not known here{}: {known}", guess(.meant.as_deref()))]
+    Unknown {
+        /// The key.
+        key: String,
+        /// What was probably meant.
+        meant: Option<String>,
+        /// All that are known, in a sentence.
+        known: String,
+    },
+}
+
+fn guess(meant: Option<&str>) -> String {
+    meant.map(|meant| format!(", `{meant}` is")).unwrap_or_default()
 }
 
 impl ConfigError {
@@ -42,7 +60,7 @@ impl ConfigError {
     #[must_use]
     pub fn key(&self) -> &str {
         match self {
-            Self::Missing { key, .. } | Self::Invalid { key, .. } => key,
+            Self::Missing { key, .. } | Self::Invalid { key, .. } | Self::Unknown { key, .. } => key,
         }
     }
 }
@@ -130,6 +148,35 @@ impl<'a> Settings<'a> {
         self.values.keys().map(String::as_str).filter(|key| !self.asked.contains(key)).collect()
     }
 
+    /// Refuses what a person should not have said: a key of `said` that nobody asked for, or one that holds nothing.
+    ///
+    /// # Errors
+    ///
+    /// Names the first such key, and the one that was probably meant.
+    pub fn refuse_unknown(&self, said: &Values) -> Result<(), ConfigError> {
+        if let Some(key) = said.keys().find(|key| !self.asked.contains(key.as_str())) {
+            let near = |known: &&&'static str| strsim::jaro_winkler(known, key) > NEAR;
+            let meant = self
+                .asked
+                .iter()
+                .filter(near)
+                .max_by(|one, other| strsim::jaro_winkler(one, key).total_cmp(&strsim::jaro_winkler(other, key)));
+            let known = match self.asked.iter().copied().collect::<Vec<_>>().join(", ") {
+                none if none.is_empty() => "there is nothing to configure".to_owned(),
+                known => format!("known are {known}"),
+            };
+            return Err(ConfigError::Unknown {
+                key: key.clone(),
+                meant: meant.map(|meant| (*meant).to_owned()),
+                known,
+            });
+        }
+        match said.iter().find(|(_, value)| value.trim().is_empty()) {
+            Some((key, _)) => Err(ConfigError::invalid(key, "there to be empty: leave it out, or say a value")),
+            None => Ok(()),
+        }
+    }
+
     /// Says in the log which keys nobody asked for.
     pub fn warn_unknown(&self, of: &str) {
         for key in self.unknown() {
@@ -190,6 +237,23 @@ mod tests {
         assert_eq!(settings.first(&["address", "listen"]), Some(("listen", "a")));
         settings.accept(&["old"]);
         assert_eq!(settings.unknown(), ["lsten"]);
+    }
+
+    #[test]
+    fn what_a_person_misspells_or_leaves_empty_is_refused_with_what_was_meant() {
+        let said = |pairs| {
+            let values = values(pairs);
+            let mut settings = Settings::new(&values);
+            settings.first(&["address", "listen"]);
+            settings.text("path");
+            settings.refuse_unknown(&values).map_err(|error| error.to_string())
+        };
+        assert_eq!(said(&[("listen", "a"), ("path", "/")]), Ok(()));
+        let error = said(&[("lsten", "a")]).unwrap_err();
+        assert_eq!(error, "`lsten` is not known here, `listen` is: known are address, listen, path");
+        let error = said(&[("xyz", "a")]).unwrap_err();
+        assert_eq!(error, "`xyz` is not known here: known are address, listen, path");
+        assert!(said(&[("path", " ")]).unwrap_err().starts_with("`path` is not there to be empty"));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use mesh_claims::{Envelope, KeyKind, KeyPair};
 use mesh_lattice::{control, name::LinkName};
+use mesh_provider::{ConfigError, Context, End, LinkError, ProviderLink, StartError};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 
@@ -16,6 +18,43 @@ struct Rig {
     mirror: Mirror,
     root: KeyPair,
     kinds: BTreeMap<Name, Kind>,
+    shared: BTreeMap<Name, Values>,
+}
+
+/// Providers that know the one key `bucket`; those with local state call nobody.
+struct Picky {
+    local_state: bool,
+}
+
+impl Factory for Picky {
+    fn kind(&self) -> Name {
+        name("picky")
+    }
+
+    fn interfaces(&self) -> Vec<mesh_lattice::InterfacePattern> {
+        vec!["wasi:keyvalue".parse().unwrap()]
+    }
+
+    fn local_state(&self) -> bool {
+        self.local_state
+    }
+
+    fn check(&self, config: &Values) -> Result<(), ConfigError> {
+        let mut settings = mesh_provider::Settings::new(config);
+        settings.text("bucket");
+        settings.refuse_unknown(config)
+    }
+
+    fn check_link(&self, _: &Values, link: &ProviderLink) -> Result<(), LinkError> {
+        match link.end {
+            End::Source if self.local_state => Err(LinkError::Unsupported("it calls nobody".into())),
+            End::Source | End::Target => Ok(self.check(&link.config)?),
+        }
+    }
+
+    fn start(&self, _: Context) -> BoxFuture<'_, Result<Arc<dyn mesh_provider::Provider>, StartError>> {
+        Box::pin(std::future::ready(Err(StartError::Backend("a test starts nothing".into()))))
+    }
 }
 
 fn name(text: &str) -> Name {
@@ -55,7 +94,7 @@ impl Rig {
         let mut mirror = Mirror::new(root.operator_id().unwrap(), incarnation);
         let envelope = Envelope::sign(&key, incarnation, 1, &statement, &root).unwrap();
         mirror.apply(mesh_transport::Change::Put(Entry { key, envelope, revision: 1 })).unwrap();
-        let kind = |local_state| Kind { local_state };
+        let kind = |local_state| Kind { factory: Arc::new(Picky { local_state }) };
         let world = World {
             incarnation,
             term: 1,
@@ -72,6 +111,7 @@ impl Rig {
             stored: BTreeMap::new(),
             mirror,
             root,
+            shared: BTreeMap::from([(name("shared"), Values::from([("bukket".to_owned(), "b".to_owned())]))]),
             kinds: BTreeMap::from([(name("keyvalue-nats"), kind(false)), (name("keyvalue-redb"), kind(true))]),
         };
         rig.accept("adhoc", &app("adhoc", &["counter"]));
@@ -132,6 +172,7 @@ impl Rig {
             stored: &stored,
             mirror: &self.mirror,
             kinds: &self.kinds,
+            shared: &self.shared,
         };
         judge.check(commit, &writes)
     }
@@ -339,4 +380,56 @@ fn what_is_no_commit_is_refused() {
     rig.refuse(&Commit { writes: vec![keyless] }, ControlCode::Invalid, "no key");
     let garbage = control::Write { envelope: ByteBuf::from(vec![1, 2, 3]), ..write };
     rig.refuse(&Commit { writes: vec![garbage] }, ControlCode::Invalid, "no envelope");
+}
+
+#[test]
+fn what_a_provider_does_not_understand_is_refused_where_it_is_said() {
+    let rig = Rig::new();
+    let values = |key: &str| vec![serde_json::from_value(serde_json::json!({ "values": { key: "b" } })).unwrap()];
+    let with = |key: &str| {
+        let mut next = app("adhoc", &["counter"]);
+        next.providers.push(Provider { config: values(key), ..provider("kv", "keyvalue-nats", false) });
+        next
+    };
+    rig.refuse(&rig.apply("adhoc", &with("bukket")), ControlCode::Invalid, "provider kv: `bukket` is not known here");
+    rig.judge(&rig.apply("adhoc", &with("bucket"))).unwrap();
+
+    let linked = |key: &str| {
+        let mut next = with("bucket");
+        next.links.push(Link { target_config: values(key), ..link("counter", "kv") });
+        next
+    };
+    let refused = "link counter -> kv: kv: `bukket` is not known here, `bucket` is";
+    rig.refuse(&rig.apply("adhoc", &linked("bukket")), ControlCode::Invalid, refused);
+    rig.judge(&rig.apply("adhoc", &linked("bucket"))).unwrap();
+    let mut shared = linked("bucket");
+    shared.links[0].target_config = vec![serde_json::from_value(serde_json::json!({ "shared": "shared" })).unwrap()];
+    rig.refuse(&rig.apply("adhoc", &shared), ControlCode::Invalid, "`bukket`");
+    shared.links[0].target_config = vec![serde_json::from_value(serde_json::json!({ "shared": "later" })).unwrap()];
+    rig.judge(&rig.apply("adhoc", &shared)).unwrap();
+
+    let mut actor = linked("bucket");
+    actor.links[0].source_config = values("bucket");
+    rig.refuse(&rig.apply("adhoc", &actor), ControlCode::Invalid, "counter is an actor");
+    let mut backwards = app("adhoc", &["counter"]);
+    backwards.providers.push(provider("kv", "keyvalue-redb", true));
+    backwards.links.push(link("kv", "counter"));
+    rig.refuse(&rig.apply("adhoc", &backwards), ControlCode::Invalid, "it calls nobody");
+}
+
+#[test]
+fn what_is_stored_already_does_not_stand_in_the_way_of_other_changes() {
+    let mut rig = Rig::new();
+    let values = || vec![serde_json::from_value(serde_json::json!({ "values": { "bukket": "b" } })).unwrap()];
+    let mut stored = app("adhoc", &["counter"]);
+    stored.providers.push(Provider { config: values(), ..provider("kv", "keyvalue-nats", false) });
+    stored.links.push(Link { target_config: values(), ..link("counter", "kv") });
+    let desired = Desired::Wanted { revision: 1, application: Arc::new(stored.clone()) };
+    rig.world.apps.insert(name("adhoc"), desired);
+    let owner = rig.write(&Key::Owner(name("kv")), &OwnerRecord { app: Some(name("adhoc")) });
+    let entry =
+        Entry { key: Key::Owner(name("kv")), envelope: Envelope::decode(&owner.envelope).unwrap(), revision: 10 };
+    rig.stored.insert(entry.key.clone(), entry);
+    stored.actors[0].concurrency = 7;
+    rig.judge(&rig.apply("adhoc", &stored)).unwrap();
 }
