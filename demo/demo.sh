@@ -68,8 +68,8 @@ run_the_actor() {
     run meshctl start provider keyvalue-nats --name kv --config bucket=counters
     run meshctl start provider http-server --name web --everywhere
     tell "Nothing calls anything that it is not linked to."
-    run meshctl link put counter kv wasi:keyvalue --target-config bucket=counters
-    run meshctl link put web counter wasi:http/incoming-handler --source-config "listen=127.0.0.1:$port"
+    run meshctl link put counter kv wasi:keyvalue --target-config bucket=counters --wait
+    run meshctl link put web counter wasi:http/incoming-handler --source-config "listen=127.0.0.1:$port" --wait
     becomes "the number of actors that are ready on both hosts" 1 count actors 'each["replicas"]["ready"] == 2'
     becomes "the number of hosts that run the HTTP server" 2 running web
     becomes "the number of active links" 2 count links 'each["state"] == "active"'

@@ -193,7 +193,7 @@ fn what_cannot_be_signed_or_shown_is_refused_with_its_code() {
     let table: Vec<(Vec<&str>, i32, &str)> = vec![
         (vec!["claims", "show", "plain.wasm"], 4, "unsigned"),
         (vec!["claims", "show", "tampered.wasm"], 4, "tampered"),
-        (vec!["claims", "show", "text.wasm"], 2, "malformed"),
+        (vec!["claims", "show", "text.wasm"], 2, "not a WebAssembly component"),
         (vec!["claims", "show", "absent.wasm"], 2, "absent.wasm"),
         (vec!["inspect", "module.wasm"], 2, "core module"),
         (vec!["inspect", "tampered.wasm"], 4, "tampered"),
@@ -203,6 +203,11 @@ fn what_cannot_be_signed_or_shown_is_refused_with_its_code() {
         (sign("plain.wasm", "absent.nk"), 2, "absent.nk"),
         (sign("plain.wasm", "text.wasm"), 2, "not a seed"),
         (vec!["claims", "sign", "plain.wasm", "--issuer", "issuer.nk", "--expires", "soon"], 2, "length of time"),
+        (vec!["claims", "sign", "plain.wasm", "--issuer", "issuer.nk", "--expires", "0s"], 2, "at least"),
+        (vec!["claims", "sign", "plain.wasm", "--issuer", "issuer.nk", "--expires", "9999999999d"], 2, "at most"),
+        (vec!["claims", "sign", "plain.wasm", "--issuer", "issuer.nk", "--name", "A B"], 2, "A B"),
+        (vec!["claims", "sign", "plain.wasm", "--issuer", "issuer.nk", "--name", ""], 2, "--name"),
+        (vec!["claims", "sign", "plain.wasm", "--issuer", "issuer.nk", "--to", "no/folder.wasm"], 2, "no/folder.wasm"),
         (vec!["keys", "gen", "cluster"], 2, "kind of key"),
         (vec!["nonsense"], 2, "nonsense"),
         (vec!["-l", "Not_A.Name", "version"], 2, "lattice name"),
@@ -214,6 +219,50 @@ fn what_cannot_be_signed_or_shown_is_refused_with_its_code() {
         assert!(message.contains(words), "{arguments:?}: {message}");
     }
     assert_eq!(fs::read(folder.path("plain.wasm")).unwrap(), component(&[]), "a refused file is left as it is");
+    for key in ["a b.actor.nk", "A_B.actor.nk", ".actor.nk", "folder.actor.nk"] {
+        assert!(!folder.path(key).exists(), "{key} was made for nothing");
+    }
+    let (_, message) =
+        folder.failure(&["claims", "sign", "plain.wasm", "--issuer", "issuer.nk", "--to", "no/such.wasm"]);
+    assert!(!message.contains(".tmp"), "{message}");
+}
+
+#[test]
+fn a_seed_that_stands_where_a_file_belongs_is_never_printed() {
+    let folder = Folder::new();
+    folder.write("plain.wasm", &component(&[]));
+    folder.public("account", "issuer.nk");
+    let seed = fs::read_to_string(folder.path("issuer.nk")).unwrap();
+    let seed = seed.trim();
+    for arguments in [
+        vec!["claims", "sign", "plain.wasm", "--issuer", seed],
+        vec!["claims", "sign", seed, "--issuer", "issuer.nk"],
+        vec!["start", "actor", seed],
+        vec!["--root", seed, "get", "hosts"],
+        vec!["keys", "gen", seed],
+        vec![seed],
+    ] {
+        let (code, message) = folder.failure(&arguments);
+        assert_eq!(code, 2, "{message}");
+        assert!(!message.contains(seed), "{message}");
+    }
+    let (_, message) = folder.failure(&["claims", "sign", "plain.wasm", "--issuer", seed]);
+    assert!(message.contains("a seed was given") && message.contains("hint"), "{message}");
+}
+
+#[test]
+fn a_lattice_is_stopped_from_below_its_folder() {
+    let folder = Folder::new();
+    let (code, message) = folder.failure(&["down"]);
+    assert_eq!(code, 3, "{message}");
+    for inner in [".mesh/keys", "a/b"] {
+        fs::create_dir_all(folder.path(inner)).unwrap();
+    }
+    folder.public("operator", ".mesh/keys/root.nk");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshctl"));
+    let output = command.arg("down").current_dir(folder.path("a/b")).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("nothing ran"));
 }
 
 #[test]

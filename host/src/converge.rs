@@ -282,6 +282,7 @@ fn observed_provider(name: &Name, status: &ProviderStatus, kinds: &Kinds) -> Obs
         restarts: status.restarts,
         interfaces: kinds.interfaces(&status.spec.run.kind),
         failed_links: status.failed_links.clone(),
+        taken_links: Some(status.taken_links.clone()),
     }
 }
 
@@ -312,5 +313,6 @@ fn lacking_provider(lack: &Lack, provider: &mesh_lattice::application::Provider)
         restarts: 0,
         interfaces: provider.interfaces.clone(),
         failed_links: Vec::new(),
+        taken_links: Some(Vec::new()),
     }
 }

@@ -2,6 +2,7 @@
 //! it again, and converges to what `converge.rs` last said about it. When is decided in `supervisor.rs`.
 
 pub mod supervisor;
+pub(crate) mod taken;
 
 use std::{
     collections::BTreeMap,
@@ -75,6 +76,8 @@ pub struct ProviderStatus {
     pub provider: Option<Arc<dyn Provider>>,
     /// Links that it does not have, and why.
     pub failed_links: Vec<FailedLink>,
+    /// Marks of those that it has.
+    pub taken_links: Vec<String>,
 }
 
 /// The built-in providers, by kind.
@@ -148,6 +151,7 @@ impl Providers {
             restarts: 0,
             provider: None,
             failed_links: Vec::new(),
+            taken_links: Vec::new(),
         };
         let Some(seat) = self.slots.put(name, spec, beginning, &self.starter.changed) else { return };
         let task = Task {
@@ -157,6 +161,7 @@ impl Providers {
             running: None,
             told: BTreeMap::new(),
             failed_links: Vec::new(),
+            heard: None,
             offered: Instant::now(),
         };
         self.slots.spawn(task.run(), &self.starter.work);
@@ -217,6 +222,8 @@ struct Task {
     /// The links that it has taken.
     told: BTreeMap<LinkId, ProviderLink>,
     failed_links: Vec<FailedLink>,
+    /// The last that its provider was told.
+    heard: Option<ProviderSpec>,
     /// When its links were last offered.
     offered: Instant,
 }
@@ -273,7 +280,9 @@ impl Task {
 
     /// Watches over what runs until something happens.
     async fn watch(&mut self, spec: &ProviderSpec) -> Option<Event> {
-        let wanted = timeout(CHECK, self.seat.wants.changed()).await;
+        // What was said while the provider was busy with something else is no change any more, and yet news to it.
+        let news = self.heard.as_ref() != Some(spec);
+        let wanted = if news { Ok(Ok(())) } else { timeout(CHECK, self.seat.wants.changed()).await };
         match wanted {
             Ok(Err(_)) => std::future::pending().await,
             Ok(Ok(())) => {
@@ -346,6 +355,7 @@ impl Task {
                 }
             }
         }
+        self.heard = Some(spec.clone());
     }
 
     /// Ends what runs.
@@ -372,6 +382,7 @@ impl Task {
             restarts: self.supervisor.restarts(),
             provider: self.running.as_ref().filter(|_| serves).map(|(provider, _)| provider.clone()),
             failed_links: self.failed_links.clone(),
+            taken_links: self.told.values().map(taken::mark).collect(),
         };
         self.seat.say(status, differs);
     }
@@ -383,5 +394,9 @@ fn differs(old: &ProviderStatus, new: &ProviderStatus) -> bool {
     old.spec != new.spec
         || (old.state, &old.reason, old.restarts) != (new.state, &new.reason, new.restarts)
         || old.failed_links != new.failed_links
+        || old.taken_links != new.taken_links
         || provider(old) != provider(new)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ mod nats_dies;
 mod no_nats;
 mod outside;
 mod overload;
+mod quick_start;
 mod refused_artifacts;
 mod rolling_restart;
 mod slow_connections;

@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// List what is there
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
-    /// What to list
+    /// What to list. A host is ready, cordoned, draining, lost, or untrusted: not enrolled, or revoked
     what: What,
     /// Only this one
     name: Option<String>,

@@ -10,6 +10,7 @@ use mesh_lattice::{
 };
 use serde::Serialize;
 
+use super::wait;
 use crate::{
     cli::Global,
     client::{self, Change, Client},
@@ -49,6 +50,8 @@ pub(crate) struct Put {
     /// A call that got no answer may be made again elsewhere
     #[arg(long)]
     idempotent: bool,
+    #[command(flatten)]
+    waiting: wait::Waiting,
 }
 
 /// Let SOURCE call TARGET on this interface no more
@@ -102,6 +105,9 @@ impl Put {
             Some(app) => client.edit_app(app, change).await?,
             None => client.edit_owner_of(&self.source, change).await?,
         };
+        if let Some(limit) = self.waiting.limit() {
+            wait::for_link(client, &link, limit, out).await?;
+        }
         let (source, target, name) = (&self.source, &self.target, &self.name);
         show(out, &Done { source, target, interfaces: &self.interfaces, name, app, result })
     }

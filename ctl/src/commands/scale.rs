@@ -10,7 +10,6 @@ use crate::{
     client::{self, Change, Client},
     exit::Failure,
     output::Output,
-    time,
 };
 
 /// Say on how many hosts an actor runs
@@ -23,18 +22,17 @@ pub(crate) enum Scale {
         /// On how many hosts, each at most once
         #[arg(long, value_name = "R")]
         replicas: u32,
-        /// Wait until they are ready, for 60 s or as long as said
-        #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s", value_parser = time::parse)]
-        wait: Option<Duration>,
+        #[command(flatten)]
+        waiting: wait::Waiting,
     },
 }
 
 impl Scale {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
-        let Self::Actor { name, replicas, wait } = self;
+        let Self::Actor { name, replicas, waiting } = self;
         client::block_on(async {
             let client = Client::connect(global, out).await?;
-            let scaled = scale(&client, &name, replicas, wait, out).await;
+            let scaled = scale(&client, &name, replicas, waiting.limit(), out).await;
             client.close().await;
             scaled
         })

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use mesh_lattice::{
     Digest, Name,
-    control::{ActorView, ProviderView},
+    application::Link,
+    control::{ActorView, LinkState, LinkView, ProviderView},
     stored::{ActorState, ProviderState},
 };
 use tokio::time::{Instant, sleep};
@@ -13,10 +14,26 @@ use crate::{
     client::Client,
     exit::{Exit, Failure},
     output::Output,
+    time,
 };
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// For commands that can wait until what they changed is so.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Waiting {
+    /// Wait until calls succeed, for 60 s or as long as said
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s", value_parser = time::parse)]
+    wait: Option<Duration>,
+}
+
+impl Waiting {
+    /// How long to wait; not at all where nothing is said.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.wait
+    }
+}
 
 /// Waits until as many replicas of the actor are ready as are wanted, of this artifact where one is named.
 pub(crate) async fn for_actor(
@@ -36,11 +53,37 @@ pub(crate) async fn for_actor(
 }
 
 /// Waits until the provider runs on every host that it is placed on, and on one at least.
-pub(crate) async fn for_provider(client: &Client, name: &Name, limit: Duration, out: &Output) -> anyhow::Result<()> {
+/// `placed` is one that runs whether an actor is linked to it or not.
+pub(crate) async fn for_provider(
+    client: &Client,
+    name: &Name,
+    placed: bool,
+    limit: Duration,
+    out: &Output,
+) -> anyhow::Result<()> {
     until(client, limit, out, &format!("provider {name}"), |status| {
         match status.providers.iter().find(|provider| provider.name == *name) {
-            Some(provider) => provider_runs(provider),
+            Some(provider) => provider_runs(provider, placed),
             None => Err("no host has heard of it yet".to_owned()),
+        }
+    })
+    .await
+}
+
+/// Waits until calls along the link have somewhere to go, on each of its interfaces.
+pub(crate) async fn for_link(client: &Client, link: &Link, limit: Duration, out: &Output) -> anyhow::Result<()> {
+    until(client, limit, out, &format!("link {} {}", link.source, link.target), |status| {
+        let ours = |view: &&LinkView| {
+            (&view.source, &view.target, &view.name) == (&link.source, &link.target, &link.name)
+                && view.interfaces.iter().any(|interface| link.interfaces.contains(interface))
+        };
+        let mut views = status.links.iter().filter(ours).peekable();
+        if views.peek().is_none() {
+            return Err("no host has heard of it yet".to_owned());
+        }
+        match views.find(|view| view.state != LinkState::Active) {
+            Some(late) => Err(late.reason.clone()),
+            None => Ok(()),
         }
     })
     .await
@@ -56,10 +99,14 @@ fn actor_is_ready(actor: &ActorView) -> Result<(), String> {
     Err(format!("{} of {} replicas are ready: {reason}", replicas.ready, replicas.desired))
 }
 
-fn provider_runs(provider: &ProviderView) -> Result<(), String> {
+fn provider_runs(provider: &ProviderView, placed: bool) -> Result<(), String> {
     let late = provider.hosts.iter().find(|host| host.state != ProviderState::Running);
     match late {
-        None if provider.hosts.is_empty() => Err("no host runs it: it has no link from an actor that runs".to_owned()),
+        None if provider.hosts.is_empty() && placed => Err("no host has been given it yet".to_owned()),
+        None if provider.hosts.is_empty() => {
+            Err("no host runs it: without --replicas or --everywhere it runs where an actor runs that is linked to it"
+                .to_owned())
+        }
         None => Ok(()),
         Some(host) if host.reason.is_empty() => Err("it is starting".to_owned()),
         Some(host) => Err(host.reason.clone()),

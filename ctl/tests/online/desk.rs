@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mesh_claims::{Envelope, KeyKind, KeyPair, Trust, authority};
 use mesh_lattice::{
     HostId, Name,
-    application::{Application, Replicas, Values},
+    application::{Application, ConfigPart, Replicas, Values},
     control::{
         ActorView, Commit, Committed, ConfigView, ControlCode, ControlError, HostState, HostView, LinkState, LinkView,
         ProviderView, Read, ReadRequest, ReadValue, ReplicaView, Signed, SignedRequest, Status, StatusRequest,
@@ -189,6 +189,7 @@ fn actors(revision: u64, app: &Application) -> Vec<ActorView> {
         digest: actor.artifact.digest,
         issuer: None,
         revision,
+        config: Values::new(),
         replicas: ReplicaView {
             desired: match actor.replicas {
                 Replicas::Count(count) => count,
@@ -208,6 +209,7 @@ fn providers(app: &Application) -> Vec<ProviderView> {
         kind: provider.kind.clone(),
         interfaces: provider.interfaces.clone(),
         pinned: None,
+        config: values(&provider.config),
         hosts: Vec::new(),
     };
     app.providers.iter().map(view).collect()
@@ -219,11 +221,21 @@ fn links(app: &Application) -> Vec<LinkView> {
         target: link.target.clone(),
         interfaces: link.interfaces.clone(),
         name: link.name.clone(),
+        source_config: values(&link.source_config),
+        target_config: values(&link.target_config),
         app: app.name.clone(),
         state: LinkState::Pending,
         reason: "there is no host".into(),
     };
     app.links.iter().map(view).collect()
+}
+
+fn values(parts: &[ConfigPart]) -> Values {
+    let own = parts.iter().filter_map(|part| match part {
+        ConfigPart::Values(values) => Some(values.clone()),
+        ConfigPart::Shared(_) => None,
+    });
+    own.flatten().collect()
 }
 
 fn error(code: ControlCode, message: String) -> ControlError {

@@ -33,6 +33,9 @@ async fn an_actor_is_started_changed_scaled_and_stopped() {
     let file = lattice.artifact("counter", &["wasi:cli/environment@0.2.3", "wasi:keyvalue/store@0.2.0-draft"], None);
     let started = lattice.json(&["start", "actor", &file, "--limit", "memory=32MiB", "--config", "a=b"]).await;
     assert_eq!(started, json!({ "kind": "actor", "name": "counter", "app": "adhoc", "result": "created" }));
+    assert_eq!(lattice.json(&["start", "actor", &file, "--config", "a=b"]).await["result"], "unchanged");
+    assert_eq!(lattice.json(&["get", "actors"]).await[0]["config"], json!({ "a": "b" }));
+    assert_eq!(lattice.json(&["start", "actor", &file]).await["result"], "updated", "none is said: there is none");
     assert_eq!(lattice.json(&["start", "actor", &file]).await["result"], "unchanged");
     assert_eq!(owner(&lattice, "counter").await.as_deref(), Some("adhoc"));
 
@@ -73,7 +76,14 @@ async fn providers_and_links_are_put_and_taken_away() {
     lattice.ok(&["start", "provider", "keyvalue-redb", "--name", "kv"]).await;
     lattice.ok(&["start", "provider", "http-server", "--name", "web", "--everywhere"]).await;
     assert_eq!(lattice.json(&["start", "provider", "keyvalue-redb", "--name", "kv"]).await["result"], "unchanged");
-    lattice.fails(&["start", "provider", "http-server", "--name", "kv"], 1, &["keyvalue-redb"]).await;
+    lattice.fails(&["start", "provider", "http-server", "--name", "kv"], 2, &["keyvalue-redb"]).await;
+    let configured = ["start", "provider", "keyvalue-redb", "--name", "kv", "--config", "bucket=b"];
+    assert_eq!(lattice.json(&configured).await["result"], "updated");
+    assert_eq!(lattice.json(&["get", "providers", "kv"]).await[0]["config"], json!({ "bucket": "b" }));
+    assert!(lattice.ok(&["get", "providers", "-o", "wide"]).await.contains("bucket=b"));
+    assert!(lattice.ok(&["describe", "provider", "kv"]).await.contains("bucket:"));
+    assert_eq!(lattice.json(&configured[..5]).await["result"], "updated", "none is said: there is none");
+    assert_eq!(lattice.json(&["get", "providers", "kv"]).await[0]["config"], json!({}));
     let providers = application(&lattice).await.providers;
     assert!(providers.iter().any(|kv| kv.local_state && kv.interfaces == ["wasi:keyvalue".parse().unwrap()]));
 
@@ -85,6 +95,11 @@ async fn providers_and_links_are_put_and_taken_away() {
     assert_eq!(application(&lattice).await.links.len(), 1);
     let links = lattice.json(&["get", "links"]).await;
     assert_eq!((&links[0]["source"], &links[0]["state"]), (&json!("counter"), &json!("pending")));
+    assert_eq!(links[0]["target_config"], json!({ "bucket": "c" }));
+    assert!(lattice.ok(&["get", "links", "-o", "wide"]).await.contains("bucket=c"));
+    assert_eq!(lattice.json(&["describe", "link", "counter", "kv"]).await.as_array().unwrap().len(), 1);
+    lattice.fails(&["describe", "link", "kv", "counter"], 3, &["kv -> counter"]).await;
+    lattice.fails(&["describe", "provider", "kv", "counter"], 2, &["only a link has"]).await;
     lattice.fails(&["link", "del", "counter", "kv", "wasi:blobstore"], 3, &["wasi:blobstore"]).await;
     lattice.ok(&["link", "del", "counter", "kv", "wasi:keyvalue"]).await;
     assert_eq!(lattice.json(&["get", "links"]).await, json!([]));

@@ -21,6 +21,7 @@ async fn what_can_never_run_is_refused_before_anything_is_stored() {
     lattice.fails(&["start", "actor", &future], 2, &["wasi:http/client@0.3.0"]).await;
     lattice.fails(&["start", "actor", &theirs], 4, &["unknown_issuer", &stranger.public(), "trust add issuer"]).await;
     lattice.fails(&["start", "actor", "absent.wasm"], 2, &["absent.wasm"]).await;
+    lattice.fails(&["start", "actor", "sha256:zz"], 2, &["sha256:zz", "digest"]).await;
     lattice.fails(&["start", "actor", "oci://registry/a:1"], 2, &["oci://"]).await;
     lattice.fails(&["start", "actor", &theirs, "--name", "a.b"], 2, &["a.b"]).await;
     assert!(Artifacts::new(lattice.state.connections()).list().await.unwrap().is_empty());
@@ -32,9 +33,9 @@ async fn a_name_is_one_thing() {
     let lattice = Lattice::start().await;
     let file = lattice.artifact("counter", &[], None);
     lattice.ok(&["start", "actor", &file]).await;
-    lattice.fails(&["start", "provider", "http-server", "--name", "counter"], 1, &["actor"]).await;
+    lattice.fails(&["start", "provider", "http-server", "--name", "counter"], 2, &["actor"]).await;
     lattice.ok(&["start", "provider", "http-server", "--name", "web"]).await;
-    lattice.fails(&["start", "actor", &file, "--name", "web"], 1, &["provider"]).await;
+    lattice.fails(&["start", "actor", &file, "--name", "web"], 2, &["provider"]).await;
     lattice.fails(&["stop", "provider", "counter"], 3, &["counter"]).await;
 }
 
@@ -45,7 +46,12 @@ async fn without_a_key_or_with_one_that_nobody_trusts_nothing_is_changed() {
     lattice.folder.write("stranger.nk", stranger.seed());
     let server = lattice.server.url.clone();
     lattice.fails(&["--server", &server, "config", "put", "a", "b=c"], 4, &["--key"]).await;
-    lattice.fails(&["config", "put", "a", "b=c", "--key", "stranger.nk"], 4, &[&stranger.public()]).await;
+    let advice = format!("an admin runs `meshctl trust add user {}`", stranger.public());
+    let said = lattice.run(&["config", "put", "a", "b=c", "--key", "stranger.nk"]).await;
+    assert_eq!(said.code, 4, "{said:?}");
+    assert!(said.stderr.contains("is not a trusted user's") && said.stderr.contains(&advice), "{said:?}");
+    assert!(!said.stderr.contains("config.a"), "names of stored keys are nobody's business: {said:?}");
+    lattice.fails(&["get", "hosts", "--root", "nope"], 2, &["nope"]).await;
     lattice.fails(&["config", "put", "a", "b=c", "--key", "issuer.nk"], 2, &["account"]).await;
     lattice.fails(&["config", "put", "a", "b=c", "--key", "absent.nk"], 2, &["absent.nk"]).await;
     assert_eq!(lattice.state.list("config.>").await.unwrap().len(), 0);
@@ -84,6 +90,13 @@ async fn waiting_ends_and_says_what_it_waited_for() {
     assert_eq!(ran.code, 6, "{ran:?}");
     assert!(ran.stderr.contains("0 of 1") && ran.stderr.contains("describe actor counter"), "{ran:?}");
     lattice.ok(&["scale", "actor", "counter", "--replicas", "0", "--wait"]).await;
+    let link = ["link", "put", "counter", "kv", "wasi:keyvalue", "--wait=300ms"];
+    lattice.fails(&link, 6, &["link counter kv", "there is no host", "describe link counter kv"]).await;
+    assert_eq!(lattice.json(&["get", "links"]).await[0]["state"], "pending", "it is put all the same");
+    let web = ["start", "provider", "http-server", "--name", "web", "--wait=300ms"];
+    lattice.fails(&web, 6, &["without --replicas or --everywhere"]).await;
+    let placed = ["start", "provider", "http-server", "--name", "other", "--replicas", "1", "--wait=300ms"];
+    lattice.fails(&placed, 6, &["no host has been given it yet"]).await;
 }
 
 #[tokio::test]
@@ -103,6 +116,8 @@ async fn no_server_no_jetstream_and_no_host_are_exit_5() {
     let mut lattice = Lattice::start().await;
     lattice.close_desk().await;
     lattice.fails(&["get", "hosts", "--timeout", "300ms"], 5, &["no host", "meshctl up"]).await;
+    let ran = folder.run(&["get", "hosts", "--timeout", "300ms"]).await;
+    assert!(ran.stderr.contains("no server is named") && ran.stderr.contains("127.0.0.1:4222"), "{ran:?}");
 }
 
 fn grade<'a>(findings: &'a Value, check: &str) -> &'a str {

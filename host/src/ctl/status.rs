@@ -8,6 +8,7 @@
 mod apps;
 mod links;
 mod parts;
+mod shown;
 
 use std::collections::BTreeMap;
 
@@ -38,9 +39,9 @@ pub(crate) struct Facts<'a> {
 /// Everything that can be listed.
 pub(crate) fn status(facts: Facts<'_>, since: &mut Since) -> Status {
     let world = facts.world;
-    let actors = parts::actors(world);
-    let providers = parts::providers(world);
-    let links = links::links(world, &actors, &providers);
+    let actors = parts::actors(world, facts.config);
+    let providers = parts::providers(world, facts.config);
+    let links = links::links(world, facts.config, &actors, &providers);
     let apps = apps::apps(world, &actors, &providers, &links, since, facts.now);
     Status {
         answered_by: facts.answered_by.clone(),
@@ -54,7 +55,7 @@ pub(crate) fn status(facts: Facts<'_>, since: &mut Since) -> Status {
         config: facts
             .config
             .iter()
-            .map(|(name, values)| ConfigView { name: name.clone(), values: values.clone() })
+            .map(|(name, values)| ConfigView { name: name.clone(), values: shown::values(values) })
             .collect(),
         trust: facts.trust,
         events: facts.events,

@@ -122,6 +122,9 @@ pub struct ActorView {
     pub issuer: Option<AccountId>,
     /// The application's revision that it is read from.
     pub revision: u64,
+    /// Its configuration, with what looks like a secret left out.
+    #[serde(default)]
+    pub config: Values,
     /// Wanted and ready.
     pub replicas: ReplicaView,
     /// Where it is.
@@ -166,6 +169,9 @@ pub struct ProviderView {
     pub interfaces: Vec<InterfacePattern>,
     /// The host that its data lives on, where it has local data.
     pub pinned: Option<HostId>,
+    /// Its configuration, with what looks like a secret left out.
+    #[serde(default)]
+    pub config: Values,
     /// Where it is.
     pub hosts: Vec<ProviderHostView>,
 }
@@ -194,6 +200,12 @@ pub struct LinkView {
     pub interfaces: Vec<InterfacePattern>,
     /// Its name.
     pub name: LinkName,
+    /// What it says to its source, with what looks like a secret left out.
+    #[serde(default)]
+    pub source_config: Values,
+    /// The same to its target.
+    #[serde(default)]
+    pub target_config: Values,
     /// The application that declares it.
     pub app: Name,
     /// How it is.

@@ -253,6 +253,10 @@ pub struct ObservedProvider {
     /// Links that it could not take, and why.
     #[serde(default)]
     pub failed_links: Vec<FailedLink>,
+    /// A mark of each link that it has taken, configuration included, so that a link that was changed is told apart
+    /// from what it was before; `None` from a host that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_links: Option<Vec<String>>,
 }
 
 /// A link that a provider at one of its ends refused.

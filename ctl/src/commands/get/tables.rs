@@ -14,7 +14,7 @@ pub(super) fn hosts(status: &Status, shown: impl Fn(&HostView) -> bool) -> anyho
     let titles = ["NAME", "STATE", "LEADER", "ACTORS", "PROVIDERS", "UPTIME", "+VERSION", "+LABELS", "ID"];
     list(titles, status.hosts.iter().filter(|host| shown(host)), |host| {
         let row = vec![
-            host.name.clone(),
+            if host.name.is_empty() { "-".to_owned() } else { host.name.clone() },
             word(&host.state),
             if host.leader { "yes".into() } else { String::new() },
             host.actors.to_string(),
@@ -29,8 +29,20 @@ pub(super) fn hosts(status: &Status, shown: impl Fn(&HostView) -> bool) -> anyho
 }
 
 pub(super) fn actors(status: &Status, shown: impl Fn(&ActorView) -> bool) -> anyhow::Result<List> {
-    let titles =
-        ["NAME", "READY", "CALLS", "INSTANCES", "+HOSTS", "APP", "REVISION", "DIGEST", "+ISSUER", "+ARTIFACT", "WHY"];
+    let titles = [
+        "NAME",
+        "READY",
+        "CALLS",
+        "INSTANCES",
+        "+HOSTS",
+        "APP",
+        "REVISION",
+        "DIGEST",
+        "+ISSUER",
+        "+ARTIFACT",
+        "+CONFIG",
+        "WHY",
+    ];
     list(titles, status.actors.iter().filter(|actor| shown(actor)), |actor| {
         let hosts: Vec<String> =
             actor.hosts.iter().map(|host| format!("{}={}", host_name(status, &host.id), word(&host.state))).collect();
@@ -45,6 +57,7 @@ pub(super) fn actors(status: &Status, shown: impl Fn(&ActorView) -> bool) -> any
             actor.digest.to_string().chars().take(12).collect(),
             actor.issuer.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
             actor.artifact.clone(),
+            pairs(&actor.config),
             why(actor.hosts.iter().filter(|host| host.state != ActorState::Ready).map(|host| host.reason.as_str())),
         ];
         (actor.name.to_string(), row)
@@ -52,7 +65,7 @@ pub(super) fn actors(status: &Status, shown: impl Fn(&ActorView) -> bool) -> any
 }
 
 pub(super) fn providers(status: &Status, shown: impl Fn(&ProviderView) -> bool) -> anyhow::Result<List> {
-    let titles = ["NAME", "USE", "HOSTS", "APP", "+INTERFACES", "+PINNED", "WHY"];
+    let titles = ["NAME", "USE", "HOSTS", "APP", "+INTERFACES", "+PINNED", "+CONFIG", "WHY"];
     list(titles, status.providers.iter().filter(|provider| shown(provider)), |provider| {
         let hosts: Vec<String> = provider
             .hosts
@@ -64,8 +77,9 @@ pub(super) fn providers(status: &Status, shown: impl Fn(&ProviderView) -> bool) 
             provider.kind.to_string(),
             if hosts.is_empty() { "-".to_owned() } else { hosts.join(",") },
             provider.app.to_string(),
-            join(&provider.interfaces),
+            if provider.interfaces.is_empty() { "-".to_owned() } else { join(&provider.interfaces) },
             provider.pinned.as_ref().map_or_else(|| "-".to_owned(), |host| host_name(status, host)),
+            pairs(&provider.config),
             why(provider.hosts.iter().map(|host| host.reason.as_str())),
         ];
         (provider.name.to_string(), row)
@@ -73,7 +87,7 @@ pub(super) fn providers(status: &Status, shown: impl Fn(&ProviderView) -> bool) 
 }
 
 pub(super) fn links(status: &Status, shown: impl Fn(&LinkView) -> bool) -> anyhow::Result<List> {
-    let titles = ["SOURCE", "TARGET", "INTERFACES", "NAME", "STATE", "APP", "WHY"];
+    let titles = ["SOURCE", "TARGET", "INTERFACES", "NAME", "STATE", "APP", "+CONFIG", "WHY"];
     list(titles, status.links.iter().filter(|link| shown(link)), |link| {
         let row = vec![
             link.source.to_string(),
@@ -82,6 +96,7 @@ pub(super) fn links(status: &Status, shown: impl Fn(&LinkView) -> bool) -> anyho
             link.name.to_string(),
             word(&link.state),
             link.app.to_string(),
+            pairs(link.source_config.iter().chain(&link.target_config)),
             link.reason.clone(),
         ];
         (format!("{} {} {} {}", link.source, link.target, link.name, join(&link.interfaces)), row)
@@ -104,8 +119,7 @@ pub(super) fn apps(status: &Status, shown: impl Fn(&AppView) -> bool) -> anyhow:
 
 pub(super) fn config(status: &Status, shown: impl Fn(&ConfigView) -> bool) -> anyhow::Result<List> {
     list(["NAME", "VALUES"], status.config.iter().filter(|config| shown(config)), |config| {
-        let values: Vec<String> = config.values.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        (config.name.to_string(), vec![config.name.to_string(), values.join(" ")])
+        (config.name.to_string(), vec![config.name.to_string(), pairs(&config.values)])
     })
 }
 
@@ -152,6 +166,11 @@ fn host_name(status: &Status, id: &mesh_lattice::HostId) -> String {
 
 fn join<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn pairs<'a>(values: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
+    let pairs: Vec<String> = values.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if pairs.is_empty() { "-".to_owned() } else { pairs.join(" ") }
 }
 
 fn labels(labels: &Labels) -> String {

@@ -1,6 +1,6 @@
 //! `start actor`: checks the artifact, puts it into the store, and wants it. Hosts check it again before it runs.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -34,7 +34,7 @@ pub(crate) struct Actor {
     /// On how many hosts it runs [default: 1, or as before]
     #[arg(long, value_name = "R")]
     replicas: Option<u32>,
-    /// A value of its configuration; all of them replace what was there
+    /// A value of its configuration; all that are given replace what was there, also where none is
     #[arg(long, value_name = "K=V", value_parser = values::pair)]
     config: Vec<(String, String)>,
     /// What it may use: memory=64MiB, cpu=500ms, time=5s, concurrency=64
@@ -44,9 +44,8 @@ pub(crate) struct Actor {
     /// or as before]
     #[arg(long, value_name = "N")]
     reuse: Option<u32>,
-    /// Wait until it is ready, for 60 s or as long as said
-    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s", value_parser = time::parse)]
-    wait: Option<Duration>,
+    #[command(flatten)]
+    waiting: wait::Waiting,
 }
 
 /// One limit.
@@ -85,6 +84,9 @@ impl Actor {
         // What can be refused without a lattice is refused without one.
         let local = match self.artifact.parse::<Digest>() {
             Ok(_) => None,
+            Err(error) if self.artifact.starts_with("sha256:") => {
+                return Err(Failure::invalid(format!("{}: {error}", self.artifact)).into());
+            }
             Err(_) => Some(check(self.read()?).with_context(|| self.artifact.clone())?),
         };
         let config = values::config(&self.config)?;
@@ -126,7 +128,7 @@ impl Actor {
         }
         let (change, app) =
             client.edit_owner_of(&name, |application| self.want(application, &name, &artifact, &config)).await?;
-        if let Some(limit) = self.wait {
+        if let Some(limit) = self.waiting.limit() {
             wait::for_actor(client, &name, Some(&artifact.digest), limit, out).await?;
         }
         done(out, "actor", &name, &app, change)
@@ -169,7 +171,9 @@ impl Actor {
         config: &[ConfigPart],
     ) -> anyhow::Result<Change> {
         if application.provider(name).is_some() {
-            return Err(Failure::new(Exit::Failed, format!("{name} is the name of a provider")).into());
+            return Err(Failure::invalid(format!("{name} is the name of a provider"))
+                .hint("choose another name")
+                .into());
         }
         let before = application.actor(name).cloned();
         let mut actor = before.clone().unwrap_or_else(|| empty(name, artifact.digest));
@@ -184,9 +188,7 @@ impl Actor {
         if let Some(reuse) = self.reuse {
             actor.instances.reuse = reuse;
         }
-        if !config.is_empty() {
-            actor.config = config.to_vec();
-        }
+        actor.config = config.to_vec();
         for limit in &self.limit {
             match limit {
                 Limit::Memory(bytes) => actor.limits.memory_bytes = *bytes,

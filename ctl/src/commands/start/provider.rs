@@ -1,7 +1,5 @@
 //! `start provider`: wants one of the providers that hosts have built in.
 
-use std::time::Duration;
-
 use mesh_lattice::{
     InterfacePattern, Name,
     application::{self, ConfigPart, Replicas},
@@ -11,9 +9,9 @@ use crate::{
     cli::Global,
     client::{self, Change, Client},
     commands::{done, wait},
-    exit::{Exit, Failure},
+    exit::Failure,
     output::Output,
-    time, values,
+    values,
 };
 
 /// Start a provider, or change it
@@ -25,7 +23,7 @@ pub(crate) struct Provider {
     /// Its name in the lattice
     #[arg(long)]
     name: Name,
-    /// A value of its configuration; all of them replace what was there
+    /// A value of its configuration; all that are given replace what was there, also where none is
     #[arg(long, value_name = "K=V", value_parser = values::pair)]
     config: Vec<(String, String)>,
     /// One on each eligible host
@@ -37,9 +35,8 @@ pub(crate) struct Provider {
     /// Start it although a provider of another kind has the name, or its local data stays behind
     #[arg(long)]
     force: bool,
-    /// Wait until it runs, for 60 s or as long as said
-    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s", value_parser = time::parse)]
-    wait: Option<Duration>,
+    #[command(flatten)]
+    waiting: wait::Waiting,
 }
 
 /// What is known of the providers that hosts have built in: what each serves, and whether its data lives on its host.
@@ -65,8 +62,9 @@ impl Provider {
 
     async fn start(&self, client: &Client, config: Vec<ConfigPart>, out: &Output) -> anyhow::Result<()> {
         let (change, app) = client.edit_owner_of(&self.name, |application| self.want(application, &config)).await?;
-        if let Some(limit) = self.wait {
-            wait::for_provider(client, &self.name, limit, out).await?;
+        if let Some(limit) = self.waiting.limit() {
+            let placed = self.everywhere || self.replicas.is_some();
+            wait::for_provider(client, &self.name, placed, limit, out).await?;
         }
         done(out, "provider", &self.name, &app, change)
     }
@@ -74,12 +72,12 @@ impl Provider {
     fn want(&self, application: &mut application::Application, config: &[ConfigPart]) -> anyhow::Result<Change> {
         let name = &self.name;
         if application.actor(name).is_some() {
-            return Err(Failure::new(Exit::Failed, format!("{name} is the name of an actor")).into());
+            return Err(Failure::invalid(format!("{name} is the name of an actor")).hint("choose another name").into());
         }
         let before = application.provider(name).cloned();
         if let Some(before) = before.as_ref().filter(|before| before.kind != self.kind && !self.force) {
             let message = format!("{name} is a {} already, not a {}", before.kind, self.kind);
-            return Err(Failure::new(Exit::Failed, message).hint("stop it first, or say --force").into());
+            return Err(Failure::invalid(message).hint("stop it first, or say --force").into());
         }
         let known = BUILT_IN.iter().find(|(kind, ..)| *kind == self.kind.as_str());
         let serves = known.map_or(&[][..], |(_, serves, _)| serves);
@@ -102,9 +100,7 @@ impl Provider {
         } else if let Some(count) = self.replicas {
             provider.replicas = Some(Replicas::Count(count));
         }
-        if !config.is_empty() {
-            provider.config = config.to_vec();
-        }
+        provider.config = config.to_vec();
         if before.as_ref() == Some(&provider) {
             return Ok(Change::Unchanged);
         }

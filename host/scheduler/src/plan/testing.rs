@@ -182,6 +182,7 @@ impl World {
                     restarts: 0,
                     interfaces: Vec::new(),
                     failed_links: Vec::new(),
+                    taken_links: None,
                 }),
             }
         }

@@ -1,24 +1,36 @@
-//! Links: whether calls along them have somewhere to go.
+//! Links: whether calls along them have somewhere to go. A link is active when both its ends are ready and each
+//! provider at one of them has taken it as it is now: an HTTP server then listens.
+
+use std::collections::BTreeMap;
 
 use mesh_lattice::{
     Name,
-    application::Link,
+    application::{Link, Values},
     control::{ActorView, LinkState, LinkView, ProviderView},
-    stored::{ActorState, FailedLink, ProviderState},
+    stored::{ActorState, FailedLink, ObservedProvider, ProviderState},
 };
+use mesh_provider::End;
 use mesh_scheduler::World;
 
-use super::{is_present, reports, wanted};
+use super::{is_present, reports, shown::shown, wanted};
+use crate::{converge::wanted::provider_link, known::resolve, providers::taken::mark};
 
-pub(super) fn links(world: &World, actors: &[ActorView], providers: &[ProviderView]) -> Vec<LinkView> {
+pub(super) fn links(
+    world: &World,
+    config: &BTreeMap<Name, Values>,
+    actors: &[ActorView],
+    providers: &[ProviderView],
+) -> Vec<LinkView> {
     let all = wanted(world).flat_map(|(app, _, application)| application.links.iter().map(move |link| (app, link)));
     all.map(|(app, link)| {
-        let (state, reason) = judge(world, link, actors, providers);
+        let (state, reason) = judge(world, config, link, actors, providers);
         LinkView {
             source: link.source.clone(),
             target: link.target.clone(),
             interfaces: link.interfaces.clone(),
             name: link.name.clone(),
+            source_config: shown(config, &link.source_config),
+            target_config: shown(config, &link.target_config),
             app: app.clone(),
             state,
             reason,
@@ -27,7 +39,13 @@ pub(super) fn links(world: &World, actors: &[ActorView], providers: &[ProviderVi
     .collect()
 }
 
-fn judge(world: &World, link: &Link, actors: &[ActorView], providers: &[ProviderView]) -> (LinkState, String) {
+fn judge(
+    world: &World,
+    config: &BTreeMap<Name, Values>,
+    link: &Link,
+    actors: &[ActorView],
+    providers: &[ProviderView],
+) -> (LinkState, String) {
     for end in [&link.source, &link.target] {
         if !actors.iter().any(|actor| actor.name == *end) && !providers.iter().any(|provider| provider.name == *end) {
             return (LinkState::Pending, format!("nothing is called {end} yet"));
@@ -41,7 +59,29 @@ fn judge(world: &World, link: &Link, actors: &[ActorView], providers: &[Provider
             return (LinkState::Pending, format!("{end} is ready on no host"));
         }
     }
-    (LinkState::Active, String::new())
+    match untaken(world, config, link) {
+        Some(reason) => (LinkState::Pending, reason),
+        None => (LinkState::Active, String::new()),
+    }
+}
+
+/// A running provider at one end that has not taken the link as it is now.
+fn untaken(world: &World, config: &BTreeMap<Name, Values>, link: &Link) -> Option<String> {
+    let ends = [
+        (End::Source, &link.source, &link.target, &link.source_config),
+        (End::Target, &link.target, &link.source, &link.target_config),
+    ];
+    ends.into_iter().find_map(|(end, own, peer, parts)| {
+        let wanted = mark(&provider_link(end, peer, link, resolve(config, parts).ok()?));
+        let lacks = |provider: &&ObservedProvider| {
+            provider.name == *own
+                && matches!(provider.state, ProviderState::Running | ProviderState::Unhealthy)
+                && provider.taken_links.as_ref().is_some_and(|taken| !taken.contains(&wanted))
+        };
+        let mut present = reports(world).filter(|(_, host, _)| is_present(host));
+        let (_, _, host) = present.find(|(_, _, observed)| observed.providers.iter().any(|one| lacks(&one)))?;
+        Some(format!("{own} on {} has not taken it yet", host.name))
+    })
 }
 
 /// What a provider at one end says against it.

@@ -1,21 +1,26 @@
 //! Actors and providers over all hosts.
 
+use std::collections::BTreeMap;
+
 use mesh_lattice::{
     HostId, Name,
-    application::{Actor, Provider, Replicas},
+    application::{Actor, Provider, Replicas, Values},
     control::{ActorHostView, ActorView, ProviderHostView, ProviderView, ReplicaView},
     stored::{ActorState, ItemKind, ObservedActor, ObservedProvider, ProviderState},
 };
 use mesh_scheduler::{Host, Standing, World};
 
-use super::{is_present, reports, wanted};
+use super::{is_present, reports, shown::shown, wanted};
 
 const LOST: &str = "its host is lost";
 const UNREPORTED: &str = "assigned, not yet reported by its host";
 
-pub(super) fn actors(world: &World) -> Vec<ActorView> {
+pub(super) fn actors(world: &World, config: &BTreeMap<Name, Values>) -> Vec<ActorView> {
     let wanted = wanted(world).flat_map(|(app, revision, application)| {
-        application.actors.iter().map(move |actor| actor_view(world, app, revision, actor))
+        application.actors.iter().map(move |actor| ActorView {
+            config: shown(config, &actor.config),
+            ..actor_view(world, app, revision, actor)
+        })
     });
     wanted.collect()
 }
@@ -54,6 +59,7 @@ fn actor_view(world: &World, app: &Name, revision: u64, actor: &Actor) -> ActorV
         digest: actor.artifact.digest,
         issuer,
         revision,
+        config: Values::new(),
         replicas: ReplicaView { desired, ready: u32::try_from(ready).unwrap_or(u32::MAX) },
         hosts,
     }
@@ -89,9 +95,12 @@ fn assigned<'a>(world: &'a World, name: &'a Name, kind: ItemKind) -> impl Iterat
     })
 }
 
-pub(super) fn providers(world: &World) -> Vec<ProviderView> {
+pub(super) fn providers(world: &World, config: &BTreeMap<Name, Values>) -> Vec<ProviderView> {
     let wanted = wanted(world).flat_map(|(app, _, application)| {
-        application.providers.iter().map(move |provider| provider_view(world, app, provider))
+        application.providers.iter().map(move |provider| ProviderView {
+            config: shown(config, &provider.config),
+            ..provider_view(world, app, provider)
+        })
     });
     wanted.collect()
 }
@@ -120,6 +129,7 @@ fn provider_view(world: &World, app: &Name, provider: &Provider) -> ProviderView
         kind: provider.kind.clone(),
         interfaces: provider.interfaces.clone(),
         pinned: world.pins.get(&provider.name).map(|pin| pin.host.clone()),
+        config: Values::new(),
         hosts,
     }
 }

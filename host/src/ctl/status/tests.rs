@@ -5,6 +5,7 @@ use mesh_lattice::{
     control::{AppState, LinkState},
     stored::{ActorState, Assignment, Item, ItemKind, ProviderState},
 };
+use mesh_provider::End;
 use serde_json::json;
 
 use super::*;
@@ -146,6 +147,32 @@ fn a_link_to_nothing_says_so() {
         (status.links[0].state, status.links[0].reason.as_str()),
         (LinkState::Pending, "nothing is called kv yet")
     );
+}
+
+#[test]
+fn a_link_is_active_when_its_provider_has_taken_it_as_it_is_now() {
+    let (one, two) = hosts();
+    let saying = |taken: serde_json::Value| {
+        let mut observed = observed(ActorState::Ready, ProviderState::Running);
+        observed.providers[0].taken_links = serde_json::from_value(taken).unwrap();
+        Some(observed)
+    };
+    let link = &application().links[0];
+    let told = crate::converge::wanted::provider_link(End::Target, &link.source, link, Values::new());
+    let mark = crate::providers::taken::mark(&told);
+    let state = |first, second| {
+        let link = status_of(&world(vec![
+            (one.clone(), Standing::Ready, saying(first)),
+            (two.clone(), Standing::Ready, saying(second)),
+        ]))
+        .links
+        .remove(0);
+        (link.state, link.reason)
+    };
+    assert_eq!(state(json!([mark]), json!([mark])).0, LinkState::Active);
+    assert_eq!(state(json!([mark]), json!(null)).0, LinkState::Active, "a host of an older version does not say");
+    let (late, reason) = state(json!([mark]), json!(["0123456789abcdef"]));
+    assert_eq!((late, reason.as_str()), (LinkState::Pending, "kv on host has not taken it yet"));
 }
 
 #[test]

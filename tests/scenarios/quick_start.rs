@@ -1,0 +1,91 @@
+//! What the README and the examples tell a newcomer to type works when it is pasted: every line succeeds, and the last
+//! `curl` is answered at once.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use mesh_tests::{guest, lattice::free_address};
+use tokio::process::Command;
+
+/// Each paste ends within this, `--wait` included.
+const WITHIN: Duration = Duration::from_secs(240);
+
+/// The lines between the first pair of fences after `heading`.
+fn lines(page: &str, heading: &str) -> Result<String> {
+    let after = page.split_once(heading).with_context(|| format!("the page has no {heading:?}"))?.1;
+    let block = after.split("```").nth(1).context("no lines to paste")?;
+    Ok(block.trim_start().to_owned())
+}
+
+/// A folder to paste into. Whatever it started is stopped with it.
+struct Desk(tempfile::TempDir);
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if let Ok(meshctl) = guest::program("meshctl") {
+            let mut down = std::process::Command::new(meshctl);
+            let _ = down.args(["down", "--purge"]).current_dir(self.0.path()).stdout(Stdio::null()).status();
+        }
+    }
+}
+
+impl Desk {
+    fn new() -> Result<Self> {
+        Ok(Self(tempfile::TempDir::with_prefix("mesh-paste-")?))
+    }
+
+    /// Pastes these lines; returns what the last one printed.
+    async fn paste(&self, lines: &str) -> Result<String> {
+        let address = free_address()?.to_string();
+        let script = lines.replace("127.0.0.1:8080", &address).replace("--detach", "--detach --port 0");
+        let built = guest::built()?;
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(built).chain(std::env::split_paths(&path)))?;
+        let mut bash = Command::new("bash");
+        bash.args(["-euo", "pipefail", "-c", &script]).current_dir(self.0.path()).env("PATH", path);
+        for variable in ["MESH_SERVER", "MESH_KEY", "MESH_LATTICE", "MESH_CONTEXT", "MESH_ROOT"] {
+            bash.env_remove(variable);
+        }
+        let output = tokio::time::timeout(WITHIN, bash.stdin(Stdio::null()).kill_on_drop(true).output()).await??;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "{script}\nended with {}\n{out}\n{err}", output.status);
+        Ok(out.lines().last().unwrap_or_default().to_owned())
+    }
+}
+
+fn repository() -> Result<PathBuf> {
+    Ok(Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the tests are not in the repository")?.to_owned())
+}
+
+#[tokio::test]
+async fn the_quick_start_of_the_readme_can_be_pasted() -> Result<()> {
+    let counter = guest::unsigned("counter")?;
+    let page = std::fs::read_to_string(repository()?.join("README.md"))?;
+    let all = lines(&page, "The same by hand")?;
+    let built = "~/.cache/mesh/target/guests/wasm32-wasip2/release/counter.wasm";
+    ensure!(all.contains(built) && all.trim_end().ends_with("meshctl down"), "{all}");
+    let all = all.replace(built, &counter.to_string_lossy());
+    let desk = Desk::new()?;
+    let (story, down) = all.rsplit_once("meshctl down").context("it ends with `meshctl down`")?;
+    assert_eq!(desk.paste(story).await?, "1", "what the README's curl prints first");
+    desk.paste(&format!("meshctl down{down}")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_examples_say_can_be_pasted() -> Result<()> {
+    for (name, answer) in [("hello", "1"), ("counter", "1"), ("visits", "ada")] {
+        let actor = guest::unsigned(name)?;
+        let page = std::fs::read_to_string(repository()?.join("examples").join(name).join("README.md"))?;
+        let desk = Desk::new()?;
+        std::fs::copy(&actor, desk.0.path().join(format!("{name}.wasm")))?;
+        desk.paste("meshctl up --hosts 2 --detach").await?;
+        let said = desk.paste(&lines(&page, "\n")?).await?;
+        ensure!(said.contains(answer), "{name} answers {said:?}");
+    }
+    Ok(())
+}
