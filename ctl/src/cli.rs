@@ -3,10 +3,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use mesh_lattice::LatticeName;
 
 use crate::{commands, time};
+
+/// What the options of every command stand under.
+const GLOBAL: &str = "Global options";
 
 /// A lattice from a terminal: start signed actors, link them, look at what runs.
 #[derive(Debug, Parser)]
@@ -18,9 +21,32 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// Reads what was typed. The global options are told of once, by `meshctl --help`: in the help of each command they
+    /// would bury its own.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let matches = brief().try_get_matches()?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
+/// The commands with their own options alone in their help.
+fn brief() -> clap::Command {
+    let whole = Cli::command();
+    let help = whole.clone().render_help().to_string();
+    let globals = help.split_once(GLOBAL).map(|(_, globals)| format!("{GLOBAL}{globals}")).unwrap_or_default();
+    let command = whole.mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg });
+    let command = command.mut_subcommands(point_to_globals);
+    command.after_help(globals.trim_end().to_owned())
+}
+
+fn point_to_globals(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(point_to_globals).after_help("`meshctl --help` lists the options of every command")
+}
+
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Global options")]
+#[command(next_help_heading = GLOBAL)]
 pub(crate) struct Global {
     /// Where NATS listens
     #[arg(short, long, value_name = "URL", env = "MESH_SERVER", global = true)]
@@ -123,4 +149,24 @@ pub(crate) enum Command {
     Version(commands::version::Version),
     /// Print the completion script of a shell
     Completion(commands::completion::Completion),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn global_options_are_told_of_once_and_understood_everywhere() {
+        let mut command = brief();
+        let help = command.render_help().to_string();
+        assert!(help.contains("--server") && help.contains("--js-domain"), "{help}");
+        command.build();
+        let put = command.find_subcommand_mut("link").and_then(|link| link.find_subcommand_mut("put")).unwrap();
+        let help = put.render_long_help().to_string();
+        assert!(help.contains("--target-config") && !help.contains("--js-domain"), "{help}");
+        assert!(help.contains("`meshctl --help`") && help.lines().count() < 40, "{help}");
+        let typed = ["meshctl", "get", "hosts", "--server", "nats://a", "-o", "json"];
+        let cli = Cli::from_arg_matches(&brief().try_get_matches_from(typed).unwrap()).unwrap();
+        assert_eq!((cli.global.server.as_deref(), cli.global.output), (Some("nats://a"), Format::Json));
+    }
 }

@@ -14,15 +14,15 @@ use std::{
 };
 
 use anyhow::Context as _;
-use mesh_claims::{Envelope, KeyPair, Trust, authority};
+use mesh_claims::{Envelope, KeyPair, RefusalCode, Trust, authority};
 use mesh_lattice::{
     Incarnation,
-    control::{self, Commit, Committed, Read, ReadRequest, Status, StatusRequest, TrustView, operation},
+    control::{self, Commit, Committed, ControlCode, Read, ReadRequest, Status, StatusRequest, TrustView, operation},
     id::{OperatorId, UserId},
     key::{Key, TrustKey},
     stored::TrustStatement,
 };
-use mesh_transport::{ConnectConfig, Connections, Tls};
+use mesh_transport::{ConnectConfig, Connections, RequestError, Tls};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 
@@ -68,6 +68,10 @@ impl Client {
     pub(crate) async fn connect(global: &Global, out: &Output) -> anyhow::Result<Self> {
         let context = Context::find(global)?;
         out.detail(&format!("connecting to {} as lattice {}", context.server, context.lattice));
+        if context.guessed {
+            let server = &context.server;
+            out.say(&format!("no server is named, and no .mesh/lattice.json is here or above: trying {server}"));
+        }
         let connections = Connections::connect(config(global, &context)).await?;
         if let Some(old) = connections.too_old() {
             out.say(&format!("warning: {old}"));
@@ -178,8 +182,37 @@ impl Client {
     }
 
     async fn commit(&self, writes: Vec<control::Write>) -> anyhow::Result<Committed> {
-        self.request(operation::COMMIT, &Commit { writes }).await
+        let statements = writes.iter().all(|write| matches!(Key::parse(&write.key), Some(Key::Trust(_))));
+        let done = self.request(operation::COMMIT, &Commit { writes }).await;
+        match done {
+            Err(error) if is_unknown_signer(&error) => Err(self.unknown_signer(statements, &error)),
+            done => done,
+        }
     }
+
+    /// The lattice does not take this key's word: said with what to do, and not with the names of keys in a store.
+    fn unknown_signer(&self, statements: bool, error: &anyhow::Error) -> anyhow::Error {
+        let Ok(signer) = self.signer().map(|signer| signer.public()) else {
+            return Failure::new(Exit::Refused, format!("{error:#}")).into();
+        };
+        let failure = if statements {
+            Failure::new(Exit::Refused, format!("your key {signer} is not an admin's, and others may not write trust"))
+                .hint(format!("the root says who is: `meshctl trust add user {signer} --admin --key ROOT`"))
+        } else {
+            Failure::new(Exit::Refused, format!("your key {signer} is not a trusted user's here"))
+                .hint(format!("an admin runs `meshctl trust add user {signer}`"))
+        };
+        failure.into()
+    }
+}
+
+fn is_unknown_signer(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<RequestError>().is_some_and(|error| match error {
+        RequestError::Refused(refused) => {
+            refused.code == ControlCode::Refused && refused.message.contains(RefusalCode::UnknownIssuer.as_str())
+        }
+        _ => false,
+    })
 }
 
 /// The key under which a statement is stored.

@@ -1,5 +1,6 @@
 //! One file for each noun or verb. A command is parse → one client call → render.
 
+mod affected;
 pub(crate) mod claims;
 pub(crate) mod completion;
 pub(crate) mod config;

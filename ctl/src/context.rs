@@ -22,6 +22,8 @@ use crate::{
 pub(crate) struct Context {
     /// Where NATS listens.
     pub(crate) server: String,
+    /// Whether nobody said so.
+    pub(crate) guessed: bool,
     /// Where its monitoring listens, where that is known.
     pub(crate) monitor: Option<String>,
     /// The lattice.
@@ -59,14 +61,20 @@ impl Context {
             (None, Some(_)) => File::default(),
             (None, None) => File::nearest(&env::current_dir().context("the current folder is gone")?)?,
         };
-        Ok(Self {
+        let context = Self {
+            guessed: global.server.is_none() && file.server.is_none(),
             server: global.server.clone().or(file.server).unwrap_or_else(|| SERVER.to_owned()),
             monitor: file.monitor,
             lattice: global.lattice.clone().or(file.lattice).unwrap_or_default(),
             creds: global.creds.clone().or(file.creds),
             key: global.key.clone().or(file.key),
             root: global.root.clone().or(file.root),
-        })
+        };
+        if global.root.is_some() {
+            // What was typed wrongly is refused also by commands that get along without it.
+            context.root()?;
+        }
+        Ok(context)
     }
 
     /// The key that signs changes.

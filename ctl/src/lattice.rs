@@ -31,8 +31,9 @@ use tokio::time::sleep;
 use self::{
     keys::Keys,
     process::{Life, Process},
-    record::{Folder, Record},
+    record::{Folder, HostRecord, Record},
 };
+use crate::exit::{Exit, Failure};
 
 mod enrol;
 pub(crate) mod hold;
@@ -44,6 +45,8 @@ mod server;
 
 /// How long everything together may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Where its state lives where nothing is said.
+const USUAL_FOLDER: &str = ".mesh";
 /// Between two looks at something that has no event to wait for.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// What a host gets to finish what it has.
@@ -91,6 +94,7 @@ impl Lattice {
             bail!("{dir} holds the lattice {}, not {other}: name another folder with --dir", record.lattice);
         }
         record.forget_the_dead();
+        refuse_other_port(&record, wanted.port)?;
         let mut lattice = Self { record, folder, server: None, hosts: Vec::new() };
         match lattice.start_what_is_missing(&wanted, &keys).await {
             Ok(()) => Ok(lattice),
@@ -153,19 +157,56 @@ impl Lattice {
             )
             .await;
             match status {
+                Ok(status) if wanted.iter().any(|id| is_revoked(&status, id)) => {
+                    return Err(self.revoked(&status).into());
+                }
                 Ok(status) if all_ready(&status, &wanted) && self.all_say_ready().await => return Ok(()),
                 Ok(_) | Err(_) if start.elapsed() < READY_WITHIN => sleep(LOOK_EVERY).await,
-                Ok(status) => bail!("not ready within {READY_WITHIN:?}: {}", describe(&status, &wanted)),
+                Ok(status) => return Err(self.not_ready(&status).into()),
                 Err(error) => {
-                    bail!("no host answers within {READY_WITHIN:?} ({error}): see {}", self.folder.logs().display())
+                    let logs = self.folder.logs();
+                    let message = format!("no host answers within {READY_WITHIN:?} ({error})");
+                    return Err(Failure::new(Exit::TimedOut, message).hint(format!("see {}", logs.display())).into());
                 }
             }
         }
     }
 
+    /// What stands against it, each host by its name.
+    fn not_ready(&self, status: &Status) -> Failure {
+        let state = |host: &HostRecord| {
+            let seen = status.hosts.iter().find(|seen| seen.id == host.id);
+            seen.map_or_else(
+                || format!("{} is not heard of", host.name),
+                |seen| format!("{} is {}", host.name, state_word(seen.state)),
+            )
+        };
+        let leader = if status.hosts.iter().any(|host| host.leader) { "" } else { "; nobody leads" };
+        let states = self.record.running().map(state).collect::<Vec<_>>().join(", ");
+        Failure::new(Exit::TimedOut, format!("not ready within {READY_WITHIN:?}: {states}{leader}"))
+            .hint(format!("`meshctl doctor` looks what is wrong; the logs are in {}", self.folder.logs().display()))
+    }
+
+    /// A host that is revoked never becomes ready, however long one waits.
+    fn revoked(&self, status: &Status) -> Failure {
+        let revoked: Vec<&HostRecord> = self.record.running().filter(|host| is_revoked(status, &host.id)).collect();
+        let names = revoked.iter().map(|host| format!("{} ({})", host.name, host.id)).collect::<Vec<_>>().join(", ");
+        let back = revoked.iter().map(|host| format!("`meshctl trust remove revoked {}", host.id));
+        let back: Vec<String> = back.map(|begin| format!("{begin} --key {}`", self.record.root.display())).collect();
+        Failure::new(Exit::Refused, format!("revoked, and so never ready: {names}"))
+            .hint(format!("{} takes that back", back.join(", ")))
+    }
+
     async fn all_say_ready(&self) -> bool {
         let asked = self.record.running().map(hosts::says_ready);
         futures::future::join_all(asked).await.into_iter().all(|ready| ready)
+    }
+
+    /// The hosts that run although fewer are wanted: `up` starts what is missing and stops nothing.
+    pub(crate) fn more_than(&self, wanted: usize) -> Vec<String> {
+        let names = self.record.host_names(wanted);
+        let more = self.record.running().filter(|host| !names.contains(&host.name));
+        more.map(|host| host.name.clone()).collect()
     }
 
     /// The processes that this `up` started, to wait for.
@@ -196,6 +237,18 @@ impl Lattice {
     }
 }
 
+/// A server that runs stays where it is.
+fn refuse_other_port(record: &Record, port: Option<u16>) -> Result<(), Failure> {
+    let at = record.server.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    match (record.nats(), port, at) {
+        (Some(_), Some(port), Some(at)) if port != 0 && port != at => {
+            Err(Failure::invalid(format!("nats-server runs already, at port {at}, not {port}"))
+                .hint("`meshctl down` first, or leave --port out"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What `down` stopped.
 #[derive(Debug, Default, serde::Serialize)]
 pub(crate) struct Stopped {
@@ -203,6 +256,14 @@ pub(crate) struct Stopped {
     pub(crate) processes: Vec<String>,
     /// Whether the folder is gone.
     pub(crate) purged: bool,
+}
+
+/// The folder of the nearest lattice, from the current one upward; where there is none, where one would be.
+pub(crate) fn nearest() -> PathBuf {
+    let usual = PathBuf::from(USUAL_FOLDER);
+    let here = std::env::current_dir().unwrap_or_default();
+    let found = here.ancestors().map(|folder| folder.join(USUAL_FOLDER)).find(|dir| Folder::find(dir).is_some());
+    found.unwrap_or(usual)
 }
 
 /// Stops all of the lattice whose state lives in `dir`; `None` where none does.
@@ -238,11 +299,16 @@ fn all_ready(status: &Status, wanted: &[HostId]) -> bool {
     wanted.iter().all(ready) && status.hosts.iter().any(|host| host.leader)
 }
 
-fn describe(status: &Status, wanted: &[HostId]) -> String {
-    let state = |id: &HostId| {
-        let host = status.hosts.iter().find(|host| host.id == *id);
-        host.map_or_else(|| format!("{id} is not heard of"), |host| format!("{} is {:?}", host.name, host.state))
-    };
-    let leader = if status.hosts.iter().any(|host| host.leader) { "" } else { "; nobody leads" };
-    wanted.iter().map(state).collect::<Vec<_>>().join(", ") + leader
+fn is_revoked(status: &Status, id: &HostId) -> bool {
+    status.trust.iter().any(|view| view.kind == "revoked" && view.id == id.as_str())
+}
+
+fn state_word(state: HostState) -> &'static str {
+    match state {
+        HostState::Ready => "ready",
+        HostState::Cordoned => "cordoned",
+        HostState::Draining => "draining",
+        HostState::Lost => "lost",
+        HostState::Untrusted => "untrusted",
+    }
 }

@@ -1,7 +1,7 @@
 //! All that is printed: data on stdout, talk on stderr. No other file prints.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
 
@@ -144,20 +144,53 @@ impl Output {
 
 /// Says what is wrong with what was typed, or shows the help or the version that was asked for.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    let text = if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
     // What cannot be said cannot be complained about either.
-    let _ = error.print();
+    let _ = if error.use_stderr() {
+        write!(io::stderr().lock(), "{}", without_seeds(&text))
+    } else {
+        write!(io::stdout().lock(), "{text}")
+    };
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn talk(text: &str) {
     let printable: String = text.chars().filter(|c| !c.is_control() || *c == '\n').collect();
+    let printable = without_seeds(&printable);
     // What cannot be said cannot be complained about either.
     let _ = writeln!(io::stderr().lock(), "{printable}");
+}
+
+/// Characters of a seed as nkeys write it.
+const SEED: usize = 58;
+
+/// Whatever somebody put where a name belongs: a seed is never said again.
+fn without_seeds(text: &str) -> String {
+    let mut said = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('S') {
+        let (before, from) = rest.split_at(at);
+        said.push_str(before);
+        let length = from.bytes().take_while(|b| b.is_ascii_uppercase() || b.is_ascii_digit()).count();
+        let (word, after) = from.split_at(length);
+        said.push_str(if length >= SEED { "(a seed)" } else { word });
+        rest = after;
+    }
+    said + rest
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seed_is_never_said_and_a_public_key_is() {
+        let pair = mesh_claims::KeyPair::generate(mesh_claims::KeyKind::Account);
+        let (seed, public) = (pair.seed(), pair.public());
+        let said = without_seeds(&format!("./{seed} of {public}: SAY it, {seed}"));
+        assert_eq!(said, format!("./(a seed) of {public}: SAY it, (a seed)"));
+    }
 
     #[test]
     fn columns_line_up_and_wide_ones_wait_to_be_asked_for() {

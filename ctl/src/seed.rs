@@ -12,6 +12,10 @@ const MAX_FILE: u64 = 4096;
 
 /// Reads a key of one of these kinds.
 pub(crate) fn read(path: &Path, kinds: &[KeyKind]) -> anyhow::Result<KeyPair> {
+    if path.to_str().is_some_and(|text| KeyPair::from_seed(text.trim()).is_ok()) {
+        let failure = Failure::invalid("a seed was given where the name of its file belongs");
+        return Err(failure.hint("others on this machine may have seen it on the command line: make a new key").into());
+    }
     let shown = path.display();
     let size = fs::metadata(path).map(|metadata| metadata.len());
     if size.as_ref().is_ok_and(|size| *size > MAX_FILE) {

@@ -279,7 +279,7 @@ fn names(application: &application::Application) -> BTreeSet<Name> {
 }
 
 fn taken(name: &Name, owner: &Name) -> Failure {
-    Failure::new(Exit::Failed, format!("the name {name} belongs to application {owner}"))
+    Failure::new(Exit::Invalid, format!("the name {name} belongs to application {owner}"))
         .hint(format!("choose another name, or take it out of {owner} first"))
 }
 

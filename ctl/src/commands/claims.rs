@@ -10,11 +10,11 @@ use std::{
 
 use anyhow::Context as _;
 use mesh_claims::{
-    KeyKind, KeyPair,
+    KeyKind, KeyPair, Refusal, RefusalCode,
     sign::{self, SignOptions},
     surface, verify,
 };
-use mesh_lattice::Digest;
+use mesh_lattice::{Digest, Name};
 use serde::Serialize;
 
 use crate::{
@@ -49,7 +49,7 @@ pub(crate) struct Sign {
     /// Where the signed component goes
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// A name for people [default: the file's]
+    /// The name that the actor has where nobody gives it another [default: the file's]
     #[arg(long)]
     name: Option<String>,
     /// The revision
@@ -62,7 +62,7 @@ pub(crate) struct Sign {
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
     /// How long the claims hold
-    #[arg(long, value_name = "TIME", value_parser = time::parse, default_value = "90d")]
+    #[arg(long, value_name = "TIME", value_parser = lifetime, default_value = "90d")]
     expires: Duration,
 }
 
@@ -119,7 +119,9 @@ impl Claims {
         match self {
             Self::Sign(sign) => sign.run(out),
             Self::Show { file } => {
-                let shown = Shown::read(&read(&file)?).with_context(|| file.display().to_string())?;
+                let bytes = read(&file)?;
+                let shown = Shown::read(&bytes).map_err(|refusal| as_of_a_component(refusal, &bytes));
+                let shown = shown.with_context(|| file.display().to_string())?;
                 out.show(&shown, || Table::of_fields(shown.fields()))
             }
         }
@@ -137,6 +139,10 @@ impl Sign {
             Some(name) => name.clone(),
             None => self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
         };
+        let name = plain(&name)?;
+        let to = self.to.as_ref().unwrap_or(&self.file);
+        // Whether it can be written is seen before a key is made for it.
+        let replacement = Replacement::begin(to)?;
         let now = time::now();
         let options = SignOptions {
             name: Some(name.clone()),
@@ -149,8 +155,7 @@ impl Sign {
             ..SignOptions::new(self.subject(&name, out)?)
         };
         let signed = sign::component(&bytes, &issuer, &options).with_context(|| shown.to_string())?;
-        let to = self.to.as_ref().unwrap_or(&self.file);
-        replace(to, &signed)?;
+        replacement.finish(&signed)?;
         out.detail(&format!("{} is signed", to.display()));
         let claims = Shown::read(&signed).context("what was signed just now")?;
         out.show(&claims, || Table::of_fields(claims.fields()))
@@ -162,9 +167,7 @@ impl Sign {
         if let Some(path) = &self.subject {
             return seed::read(path, &[KeyKind::Actor]);
         }
-        let plain: String =
-            name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).take(80).collect();
-        let path = self.issuer.with_file_name(format!("{plain}.actor.nk"));
+        let path = self.issuer.with_file_name(format!("{name}.actor.nk"));
         if path.exists() {
             return seed::read(&path, &[KeyKind::Actor]);
         }
@@ -180,18 +183,62 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(path).map_err(|error| Failure::invalid(format!("{} cannot be read: {error}", path.display())).into())
 }
 
-/// Writes a file whole or not at all.
-fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let shown = path.display();
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let mode = fs::metadata(path).map_or(0o644, |metadata| metadata.permissions().mode());
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
+/// Claims that hold for longer than this are a slip of the pen.
+const LONGEST: Duration = Duration::from_secs(3_650 * 86_400);
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    match time::parse(text)? {
+        time if time < Duration::from_secs(1) => Err("claims hold for 1 s at least".to_owned()),
+        time if time > LONGEST => Err("claims hold for 3650d at most".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// A name that an actor can have; small and capital letters are one to it.
+fn plain(name: &str) -> Result<String, Failure> {
+    match name.to_lowercase().parse::<Name>() {
+        Ok(_) => Ok(name.to_owned()),
+        Err(error) => Err(Failure::invalid(error.to_string()).hint("name it with --name")),
+    }
+}
+
+/// What is no component at all is called so, in the words of every other command.
+fn as_of_a_component(refusal: Refusal, bytes: &[u8]) -> anyhow::Error {
+    match (refusal.code, surface::read(bytes)) {
+        (RefusalCode::Malformed, Err(reason)) => reason.into(),
+        _ => refusal.into(),
+    }
+}
+
+/// A file that is written whole or not at all.
+struct Replacement<'a> {
+    path: &'a Path,
+    beside: tempfile::NamedTempFile,
+}
+
+impl<'a> Replacement<'a> {
+    /// Takes the room for it.
+    fn begin(path: &'a Path) -> anyhow::Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let beside = tempfile::NamedTempFile::new_in(folder).map_err(|error| unwritten(path, &error))?;
+        Ok(Self { path, beside })
+    }
+
+    /// Puts these bytes there.
+    fn finish(mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mode = fs::metadata(self.path).map_or(0o644, |metadata| metadata.permissions().mode());
+        let written = self
+            .beside
+            .write_all(bytes)
+            .and_then(|()| self.beside.as_file().set_permissions(fs::Permissions::from_mode(mode)))
+            .and_then(|()| self.beside.as_file().sync_all());
+        written.map_err(|error| unwritten(self.path, &error))?;
+        self.beside.persist(self.path).map_err(|error| unwritten(self.path, &error.error))?;
         Ok(())
-    };
-    write().with_context(|| format!("{shown} cannot be written"))
+    }
+}
+
+/// Names the file that was meant; the one beside it, which the system's own error names, means nothing to anybody.
+fn unwritten(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    Failure::invalid(format!("{} cannot be written: {}", path.display(), std::io::Error::from(error.kind()))).into()
 }

@@ -19,11 +19,13 @@ use crate::{
 pub(crate) struct Describe {
     /// host, actor, provider, link, app or config
     kind: Kind,
-    /// Its name; a host's may be its key, a link's is SOURCE
+    /// Its name; a host's may be its key, a link's is its SOURCE, its TARGET or its name
     name: String,
+    /// The TARGET of the link, where NAME is its SOURCE
+    target: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
     #[value(alias = "hosts")]
     Host,
@@ -64,9 +66,18 @@ impl Describe {
 
     fn find(&self, status: &Status) -> anyhow::Result<Vec<Value>> {
         let (what, word) = self.kind.what();
-        let entries = get::list(what, status, Some(&self.name))?.entries;
+        let mut entries = get::list(what, status, Some(&self.name))?.entries;
+        let mut name = self.name.clone();
+        if let Some(target) = &self.target {
+            if self.kind != Kind::Link {
+                return Err(Failure::invalid(format!("{word} {name} has no target: only a link has")).into());
+            }
+            let is = |entry: &Value, end: &str, name: &str| entry.get(end).and_then(Value::as_str) == Some(name);
+            entries.retain(|(_, entry)| is(entry, "source", &self.name) && is(entry, "target", target));
+            name = format!("{name} -> {target}");
+        }
         if entries.is_empty() {
-            return Err(Failure::not_found(format!("there is no {word} {}", self.name)).into());
+            return Err(Failure::not_found(format!("there is no {word} {name}")).into());
         }
         entries.into_iter().map(|(_, entry)| self.complete(entry, status)).collect()
     }
@@ -106,6 +117,9 @@ fn table(found: &[Value]) -> Table {
 /// What a person wants to read first.
 const FIRST: [&str; 7] = ["name", "id", "source", "target", "state", "reason", "app"];
 
+/// Fields that are moments, in seconds since 1970.
+const MOMENTS: [&str; 3] = ["since", "expires", "not_before"];
+
 /// Each field on a line of its own; lists of things indented below their name, last.
 fn rows(fields: &Map<String, Value>, indent: &str, table: &mut Table) {
     let mut fields: Vec<_> = fields.iter().collect();
@@ -114,6 +128,9 @@ fn rows(fields: &Map<String, Value>, indent: &str, table: &mut Table) {
     for (name, value) in fields {
         let title = format!("{indent}{}:", name.replace('_', " "));
         match value {
+            Value::Number(at) if MOMENTS.contains(&name.as_str()) => {
+                table.row([title, at.as_u64().map_or_else(|| at.to_string(), time::utc)]);
+            }
             Value::Array(items) if items.iter().any(Value::is_object) => {
                 table.row([title, String::new()]);
                 for item in items {

@@ -156,13 +156,24 @@ fn leader(status: &Status) -> Finding {
 }
 
 fn untrusted(status: &Status) -> Finding {
-    let names: Vec<String> =
-        status.hosts.iter().filter(|host| host.state == HostState::Untrusted).map(|host| host.id.to_string()).collect();
-    if names.is_empty() {
+    let is_revoked = |id: &str| status.trust.iter().any(|view| view.kind == "revoked" && view.id == id);
+    let untrusted = status.hosts.iter().filter(|host| host.state == HostState::Untrusted);
+    let (revoked, strange): (Vec<String>, Vec<String>) =
+        untrusted.map(|host| host.id.to_string()).partition(|id| is_revoked(id));
+    let mut found = Vec::new();
+    let mut advice = Vec::new();
+    if !revoked.is_empty() {
+        found.push(format!("revoked: {}", revoked.join(", ")));
+        advice.push("stop what is revoked, or `meshctl trust remove revoked ID --key ROOT` takes that back");
+    }
+    if !strange.is_empty() {
+        found.push(format!("not enrolled: {}", strange.join(", ")));
+        advice.push("`meshctl trust add host ID` enrols one that is yours; of any other, find out who runs it");
+    }
+    if found.is_empty() {
         return Finding::ok("trust", "every host that is there is enrolled");
     }
-    let advice = "`meshctl trust add host ID` enrols one that is yours; of any other, find out who runs it";
-    Finding::warn("trust", format!("not enrolled: {}", names.join(", ")), advice)
+    Finding::warn("trust", found.join("; "), advice.join("; "))
 }
 
 /// Whether changes can be made from here.

@@ -7,7 +7,7 @@ use mesh_lattice::{
     stored::TrustStatement,
 };
 
-use super::done_plain;
+use super::{affected, done_plain};
 use crate::{
     cli::Global,
     client::{self, Change, Client},
@@ -122,7 +122,10 @@ impl Trust {
             let client = Client::connect(global, out).await?;
             let done = match (&self, stated) {
                 (Self::Add(add), Some(stated)) => match client.state(&[stated], false).await {
-                    Ok(change) => done_plain(out, add.kind.word(), &add.id, change),
+                    Ok(change) => {
+                        say_if_revoked(&client, &add.id, out).await?;
+                        done_plain(out, add.kind.word(), &add.id, change)
+                    }
                     Err(error) => Err(error),
                 },
                 (Self::Remove { kind, id }, Some((key, _))) => remove(&client, *kind, id, key, out).await,
@@ -133,6 +136,16 @@ impl Trust {
             done
         })
     }
+}
+
+/// A revocation stands before every other word: whoever adds what is revoked has changed nothing.
+async fn say_if_revoked(client: &Client, id: &str, out: &Output) -> anyhow::Result<()> {
+    if client.status().await?.trust.iter().any(|view| view.kind == "revoked" && view.id == id) {
+        out.say(&format!(
+            "warning: {id} is revoked, which goes before this; `meshctl trust remove revoked {id} --key ROOT` takes it back"
+        ));
+    }
+    Ok(())
 }
 
 async fn list(client: &Client, kind: Option<Kind>, out: &Output) -> anyhow::Result<()> {
@@ -166,6 +179,9 @@ async fn remove(client: &Client, kind: Kind, id: &str, key: TrustKey, out: &Outp
         Kind::User => part_with(client, &status, id, (key, TrustStatement::Withdrawn), out).await?,
         _ => client.state(&[(key, TrustStatement::Withdrawn)], true).await?,
     };
+    if kind == Kind::Issuer {
+        affected::say(&status, id, out);
+    }
     done_plain(out, kind.word(), id, Change::Removed)
 }
 

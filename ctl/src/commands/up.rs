@@ -59,7 +59,13 @@ impl Up {
             labels: self.labels,
             life: if self.detach { Life::OnItsOwn } else { Life::WithUs },
         };
+        let hosts = wanted.hosts;
         let lattice = Lattice::up(wanted).await?;
+        let more = hosts.map(|hosts| lattice.more_than(hosts)).unwrap_or_default();
+        if !more.is_empty() {
+            let goes = if more.len() == 1 { "goes" } else { "go" };
+            out.say(&format!("{} {goes} on: `up` stops nothing; `meshctl down` stops all of it", more.join(", ")));
+        }
         let own = lattice.own();
         out.say(&match own.len() {
             0 => "unchanged: all of it runs already".to_owned(),

@@ -5,7 +5,7 @@
 use std::marker::PhantomData;
 
 use bytes::Bytes;
-use mesh_lattice::Digest;
+use mesh_lattice::{Digest, date::utc};
 
 use crate::{
     refusal::{Refusal, RefusalCode},
@@ -129,13 +129,13 @@ fn check_time(claims: &Claims, now: u64) -> Result<(), Refusal> {
     if let Some(from) = claims.not_before
         && now.saturating_add(CLOCK_TOLERANCE) < from
     {
-        let message = format!("the claims hold from {from} on, and it is {now} (seconds since 1970)");
+        let message = format!("the claims hold from {} on, and it is {} by this clock", utc(from), utc(now));
         return Err(Refusal::new(RefusalCode::NotYetValid, message));
     }
     if let Some(until) = claims.expires
         && now > until.saturating_add(CLOCK_TOLERANCE)
     {
-        let message = format!("the claims held until {until}, and it is {now} (seconds since 1970)");
+        let message = format!("the claims held until {}, and it is {} by this clock", utc(until), utc(now));
         return Err(Refusal::new(RefusalCode::Expired, message));
     }
     Ok(())

@@ -8,6 +8,7 @@
 //! | [`subject`] | every NATS subject that the mesh uses |
 //! | [`key`] | every bucket and every key in it |
 //! | [`clock`] | the monotonic time that deadlines are made of |
+//! | [`date`] | moments as people read them |
 //! | [`invocation`] | one call along a link, its answer, its errors, and [`Serve`] |
 //! | [`frame`] | calls and their answers as bytes |
 //! | [`value`] | WIT values as MessagePack: the rule set, for any type |
@@ -24,6 +25,7 @@
 pub mod application;
 pub mod clock;
 pub mod control;
+pub mod date;
 pub mod frame;
 pub mod id;
 pub mod interface;

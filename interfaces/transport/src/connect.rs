@@ -181,15 +181,18 @@ impl Connections {
     async fn check_jetstream(&self) -> Result<(), ConnectError> {
         let server = self.inner.config.server.clone();
         let subject = format!("{}.INFO", self.api_prefix());
+        let note = self.too_old().map_or_else(String::new, |old| format!("; {old}"));
         let answer = timeout(CONNECT_TIMEOUT, self.inner.control.request(subject, "".into())).await;
         match answer {
             Ok(Ok(message)) if !message.payload.windows(7).any(|part| part == b"\"error\"") => Ok(()),
-            Ok(Ok(_)) => Err(ConnectError::NoJetStream { server }),
+            Ok(Ok(_)) => Err(ConnectError::NoJetStream { server, note }),
             Ok(Err(error)) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
-                Err(ConnectError::NoJetStream { server })
+                Err(ConnectError::NoJetStream { server, note })
             }
             Ok(Err(error)) => Err(ConnectError::Unreachable { server, what: error.to_string() }),
-            Err(_) => Err(ConnectError::Unreachable { server, what: "JetStream did not answer within 5 s".to_owned() }),
+            Err(_) => {
+                Err(ConnectError::Unreachable { server, what: format!("JetStream did not answer within 5 s{note}") })
+            }
         }
     }
 

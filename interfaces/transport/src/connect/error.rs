@@ -20,10 +20,12 @@ pub enum ConnectError {
         what: String,
     },
     /// The server, or this account of it, has no JetStream.
-    #[error("nats-server at {server} has no JetStream for this account")]
+    #[error("nats-server at {server} has no JetStream for this account{note}")]
     NoJetStream {
         /// The address that was tried.
         server: String,
+        /// What its version says about that; empty where it is no wonder by that.
+        note: String,
     },
     /// A file or an address in the settings is of no use.
     #[error("{what}")]
