@@ -189,7 +189,7 @@ fn actors(revision: u64, app: &Application) -> Vec<ActorView> {
         digest: actor.artifact.digest,
         issuer: None,
         revision,
-        config: Values::new(),
+        config: values(&actor.config),
         replicas: ReplicaView {
             desired: match actor.replicas {
                 Replicas::Count(count) => count,

@@ -27,6 +27,10 @@ use crate::{
 /// What `use` in a manifest says.
 pub const KIND: &str = "http-client";
 
+/// What is said of a link that begins at it.
+const CALLS_NOBODY: &str =
+    "an HTTP client is called, and calls nobody in the lattice: put the link the other way round";
+
 /// Starts providers of requests to the outside.
 #[derive(Clone)]
 pub struct HttpClientFactory {
@@ -74,6 +78,19 @@ impl Factory for HttpClientFactory {
         false
     }
 
+    fn check(&self, config: &Values) -> Result<(), ConfigError> {
+        // Where it may go is said by each link, or by the provider for all of them.
+        let anywhere = Values::from([("allow".to_owned(), "*".to_owned())]);
+        LinkSettings::check(config, &anywhere).map(drop)
+    }
+
+    fn check_link(&self, config: &Values, link: &ProviderLink) -> Result<(), LinkError> {
+        if link.end != End::Target {
+            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
+        }
+        Ok(LinkSettings::check(&link.config, config).map(drop)?)
+    }
+
     fn start(&self, context: Context) -> BoxFuture<'_, Result<Arc<dyn Provider>, StartError>> {
         let provider = HttpClient {
             links: Links::new(),
@@ -119,7 +136,7 @@ impl HttpClient {
 
     async fn put(&self, link: ProviderLink) -> Result<(), LinkError> {
         if link.end != End::Target {
-            return Err(LinkError::Unsupported("a client of HTTP calls nobody in the lattice".into()));
+            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
         }
         if *self.stop.borrow() {
             return Err(LinkError::Stopping);

@@ -37,6 +37,26 @@ impl LinkSettings {
         let mut values = provider.clone();
         values.extend(link.clone());
         let mut settings = Settings::new(&values);
+        let read = Self::of(&mut settings)?;
+        settings.warn_unknown(of);
+        Ok(read)
+    }
+
+    /// Reads `said`, over what the provider says, as a person says it: what means nothing is refused.
+    ///
+    /// # Errors
+    ///
+    /// Names the key.
+    pub fn check(said: &Values, provider: &Values) -> Result<Self, ConfigError> {
+        let mut values = provider.clone();
+        values.extend(said.clone());
+        let mut settings = Settings::new(&values);
+        let read = Self::of(&mut settings)?;
+        settings.refuse_unknown(said)?;
+        Ok(read)
+    }
+
+    fn of(settings: &mut Settings<'_>) -> Result<Self, ConfigError> {
         let hosts =
             settings.required("allow", "the hosts that may be called, between commas; `*` is every public one")?;
         let destinations = Destinations::parse(hosts).map_err(|_| {
@@ -53,7 +73,7 @@ impl LinkSettings {
             (Some(_), None) => return Err(ConfigError::missing("tls_client_key_file", "the certificate's key")),
             (None, Some(_)) => return Err(ConfigError::missing("tls_client_cert_file", "the key's certificate")),
         };
-        let read = Self {
+        Ok(Self {
             destinations,
             https_only: settings.flag("https_only")?.unwrap_or(false),
             tls_ca_file: settings.text("tls_ca_file").map(PathBuf::from),
@@ -61,9 +81,7 @@ impl LinkSettings {
             connect: settings.millis("connect_timeout_ms")?.unwrap_or(Duration::from_secs(5)),
             idle: settings.millis("idle_timeout_ms")?.unwrap_or(Duration::from_secs(30)),
             max_requests: settings.parsed("max_requests", "a number")?.unwrap_or(1_000),
-        };
-        settings.warn_unknown(of);
-        Ok(read)
+        })
     }
 }
 
@@ -82,6 +100,15 @@ mod tests {
         assert!(settings.https_only);
         assert_eq!(settings.connect, Duration::from_millis(7));
         assert!(settings.destinations.allow_name("example.com", 443).is_ok());
+    }
+
+    #[test]
+    fn what_a_person_misspells_is_refused_before_it_is_stored_and_lived_with_after() {
+        let pairs = [("allow", "*"), ("http_only", "yes")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let values = Values::from(pairs);
+        assert!(LinkSettings::read("a link", &values, &Values::new()).is_ok());
+        let error = LinkSettings::check(&values, &Values::new()).unwrap_err().to_string();
+        assert!(error.contains("`https_only` is"), "{error}");
     }
 
     #[test]
