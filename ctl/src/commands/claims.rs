@@ -198,7 +198,9 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 fn plain(name: &str) -> Result<String, Failure> {
     match name.to_lowercase().parse::<Name>() {
         Ok(_) => Ok(name.to_owned()),
-        Err(error) => Err(Failure::invalid(format!("{name:?} cannot name an actor: {error}")).hint("name it with --name")),
+        Err(error) => {
+            Err(Failure::invalid(format!("{name:?} cannot name an actor: {error}")).hint("name it with --name"))
+        }
     }
 }
 
