@@ -17,7 +17,7 @@ export RUST_TEST_THREADS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 STEP := checks/step.sh
 GUESTS := $(wildcard examples/Cargo.toml tests/guests/Cargo.toml)
 
-.PHONY: demo test check bench fuzz tools build guests
+.PHONY: demo test check bench fuzz rig tools build guests
 
 demo: tools
 	@demo/build.sh
@@ -51,6 +51,12 @@ bench: tools guests
 fuzz:
 	@checks/tools.sh fuzz
 	@fuzz/run.sh
+
+# One scenario of the fault rig; `make rig RIG="partition --seed 7"`, `make rig RIG=--help`.
+RIG ?= nats-restarts
+rig: tools guests
+	@$(STEP) build cargo build --locked --workspace --bins
+	@$(CARGO_TARGET_DIR)/debug/mesh-rig $(RIG)
 
 tools:
 	@checks/tools.sh

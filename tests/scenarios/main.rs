@@ -5,6 +5,7 @@
 mod bad_input;
 mod bad_names;
 mod cross_host;
+mod fault_proxy;
 mod guests_misbehave;
 mod http_edge;
 mod local_calls_use_no_nats;
@@ -16,6 +17,7 @@ mod outside;
 mod overload;
 mod quick_start;
 mod refused_artifacts;
+mod rig;
 mod rolling_restart;
 mod slow_connections;
 mod spinners;

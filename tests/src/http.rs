@@ -8,7 +8,10 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
@@ -101,11 +104,20 @@ impl Client {
         timeout(self.within, self.exchange(method, path, body)).await.context("no answer in time")?
     }
 
+    /// Sends a request and returns the answer's head with the body still to come; the connection is not used again.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no answer.
+    pub async fn begin(&mut self, method: Method, path: &str, body: Sent) -> Result<http::Response<Incoming>> {
+        let mut connection = self.connect().await?;
+        let request = self.request(method, path, body)?;
+        timeout(self.within, connection.send_request(request)).await.context("no answer in time")?.context("no answer")
+    }
+
     async fn exchange(&mut self, method: Method, path: &str, body: Sent) -> Result<Response> {
         let mut connection = self.connect().await?;
-        let request = Request::builder().method(method).uri(path).header(header::HOST, self.address.to_string());
-        let request = if self.keep { request } else { request.header(header::CONNECTION, "close") };
-        let response = connection.send_request(request.body(body)?).await.context("no answer")?;
+        let response = connection.send_request(self.request(method, path, body)?).await.context("no answer")?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.context("the answer broke off")?.to_bytes();
         let closes = parts.headers.get(header::CONNECTION).is_some_and(|value| value == "close");
@@ -113,6 +125,12 @@ impl Client {
             self.connection = Some(connection);
         }
         Ok(Response { status: parts.status, headers: parts.headers, body })
+    }
+
+    fn request(&self, method: Method, path: &str, body: Sent) -> Result<Request<Sent>> {
+        let request = Request::builder().method(method).uri(path).header(header::HOST, self.address.to_string());
+        let request = if self.keep { request } else { request.header(header::CONNECTION, "close") };
+        Ok(request.body(body)?)
     }
 
     /// The kept connection, where the server has not closed it while nothing was asked, else a new one.

@@ -23,10 +23,14 @@ use crate::{
 };
 
 mod ask;
+mod joined;
 mod ran;
+mod server;
 
 pub use ask::Store;
+pub use joined::Joined;
 pub use ran::Ran;
+pub use server::Server;
 
 /// How long a lattice, a host or an actor may take until it is ready on a machine that does much else. A speed is not
 /// what this asserts.

@@ -8,6 +8,10 @@
 //! | [`guest`] | the built actors, and signed copies of them |
 //! | [`http`] | HTTP clients that know a refused answer from a lost one |
 //! | [`load`] | requests under load, counted: loops that wait for answers, and rates that do not |
+//! | [`fault`] | bad networks: a proxy in front of nats-server, namespaces with links that can be cut |
+//! | [`ledger`] | requests whose effects are written down and held against what was answered |
+//! | [`sample`] | what processes hold over time, and whether it grows |
+//! | [`rig`] | scenarios that break a lattice under load, and their verdicts |
 //! | [`wait`] | the one way to wait: poll with a deadline |
 //! | [`redis`] | a redis-server that dies with its test |
 //! | [`slow`] | connections that take places and give nothing for them |
@@ -16,11 +20,15 @@
 //! What is missing is said, never skipped: a scenario without its binaries or guests fails with the command that
 //! builds them.
 
+pub mod fault;
 pub mod guest;
 pub mod http;
 pub mod lattice;
+pub mod ledger;
 pub mod load;
 pub mod process;
 pub mod redis;
+pub mod rig;
+pub mod sample;
 pub mod slow;
 pub mod wait;

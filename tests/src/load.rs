@@ -15,8 +15,8 @@ use http::StatusCode;
 pub mod closed;
 pub mod open;
 
-pub use closed::{Closed, send};
-pub use open::Open;
+pub use closed::{Closed, capacity, send};
+pub use open::{Get, Open};
 
 /// What came of the requests.
 #[derive(Debug, Clone, Default)]

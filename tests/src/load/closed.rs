@@ -1,10 +1,14 @@
 //! Closed loops: each asks again once it was answered.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinSet};
+use http::StatusCode;
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
-use super::Tally;
+use super::{
+    Tally,
+    open::{Ask, Outcome, Turn},
+};
 use crate::http::Client;
 
 /// Loops that ask until they are stopped.
@@ -94,4 +98,25 @@ pub async fn send(requests: u64, connections: u64, address: SocketAddr, path: &s
         }
     }
     tally
+}
+
+/// How many requests a second are answered with 200 while each of these asks again and again for so long: the
+/// capacity that shares of are spoken of.
+pub async fn capacity(workers: impl IntoIterator<Item = impl Ask>, time: Duration) -> f64 {
+    let (mut loops, start) = (JoinSet::new(), Instant::now());
+    let numbers = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    for mut worker in workers {
+        let numbers = numbers.clone();
+        loops.spawn(async move {
+            let mut answered = 0;
+            while start.elapsed() < time {
+                let number = numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let outcome = worker.ask(Turn { number, due: Instant::now() }).await;
+                answered += u64::from(outcome == Outcome::Answered(StatusCode::OK.as_u16()));
+            }
+            answered
+        });
+    }
+    let answered: u64 = loops.join_all().await.into_iter().sum();
+    answered as f64 / start.elapsed().as_secs_f64()
 }

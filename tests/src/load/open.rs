@@ -104,18 +104,31 @@ impl Measured {
     }
 
     /// How long after `moment` requests went wrong that were due between it and `until`: 0 where none did. What is
-    /// `wrong` with a window of them is for the caller to say.
+    /// `wrong` with a window of them is for the caller to say; one in which nothing ended yet is an empty one.
     #[must_use]
     pub fn trouble(&self, moment: Duration, until: Duration, wrong: impl Fn(&Window) -> bool) -> Duration {
-        let of = |at: Duration| u64::try_from(at.as_millis() / WINDOW.as_millis()).unwrap_or(u64::MAX);
-        let last = self.windows.range(of(moment)..of(until)).rev().find(|(_, window)| wrong(window));
+        let is_wrong = |number: &u64| wrong(&self.windows.get(number).copied().unwrap_or_default());
+        let last = (window_of(moment)..window_of(until)).rev().find(is_wrong);
         let end = |number: u64| WINDOW.saturating_mul(u32::try_from(number + 1).unwrap_or(u32::MAX));
-        last.map(|(number, _)| end(*number).saturating_sub(moment)).unwrap_or_default()
+        last.map(|number| end(number).saturating_sub(moment)).unwrap_or_default()
+    }
+
+    /// What is wrong with a window of a load of this rate: somebody got no good answer, or none yet, or it took longer
+    /// than this.
+    pub fn is_bad(rate: f64, slowest: Duration) -> impl Fn(&Window) -> bool + Copy {
+        // Where a window begins between two requests, it holds one less.
+        let due = (rate * WINDOW.as_secs_f64()).floor() as u64;
+        move |window| window.failed > 0 || window.ok < due.saturating_sub(1) || window.slowest > slowest
+    }
+
+    /// Requests due between two moments that were not answered with 200.
+    #[must_use]
+    pub fn failures(&self, from: Duration, until: Duration) -> u64 {
+        self.windows.range(window_of(from)..=window_of(until)).map(|(_, window)| window.failed).sum()
     }
 
     fn record(&mut self, due: Duration, outcome: Outcome, took: Duration) {
-        let number = u64::try_from(due.as_millis() / WINDOW.as_millis()).unwrap_or(u64::MAX);
-        let window = self.windows.entry(number).or_default();
+        let window = self.windows.entry(window_of(due)).or_default();
         window.slowest = window.slowest.max(took);
         if outcome == Outcome::Answered(StatusCode::OK.as_u16()) {
             window.ok += 1;
@@ -130,6 +143,10 @@ impl Measured {
             }
         }
     }
+}
+
+fn window_of(at: Duration) -> u64 {
+    u64::try_from(at.as_millis() / WINDOW.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// From a microsecond to a minute, to three digits.
@@ -199,8 +216,7 @@ impl Open {
     /// Asks for a path over this many connections, which are kept.
     #[must_use]
     pub fn get(rate: f64, connections: usize, address: SocketAddr, path: &str) -> Self {
-        let path: Arc<str> = path.into();
-        Self::start(rate, (0..connections).map(|_| Get { client: Client::keep_alive(address), path: path.clone() }))
+        Self::start(rate, Get::over(connections, address, path))
     }
 
     /// How long ago it started: what [`Measured::trouble`] takes for a moment.
@@ -258,9 +274,17 @@ async fn work(shared: Arc<Shared>, mut worker: impl Ask, mut stopped: watch::Rec
 
 /// Asks for one path.
 #[derive(Debug)]
-struct Get {
+pub struct Get {
     client: Client,
     path: Arc<str>,
+}
+
+impl Get {
+    /// As many, each with a connection that it keeps.
+    pub fn over(connections: usize, address: SocketAddr, path: &str) -> impl Iterator<Item = Self> + use<> {
+        let path: Arc<str> = path.into();
+        (0..connections).map(move |_| Self { client: Client::keep_alive(address), path: path.clone() })
+    }
 }
 
 impl Ask for Get {

@@ -1,0 +1,145 @@
+//! A long time at 40 % of the capacity, while links and configuration change every few seconds.
+//!
+//! No request may fail, and when the lattice is warm nothing of it may grow. What is changed is on the path of the
+//! load: the HTTP route is written anew each time, a second link of the actor comes and goes, shared configuration
+//! and the number of another actor's replicas change.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Result;
+use http::StatusCode;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{Settings, Verdict, world::World};
+use crate::{
+    lattice::Store,
+    load::open::Open,
+    sample::{Sampler, Samples, growth, slope},
+};
+
+const FOR: Duration = Duration::from_secs(2 * 3_600);
+const SHARE: f64 = 0.4;
+const CALLERS: usize = 256;
+const CHANGES_EVERY: Duration = Duration::from_secs(5);
+const SAMPLES_EVERY: Duration = Duration::from_secs(2);
+/// Until a lattice is warm, at most.
+const WARM_UP: Duration = Duration::from_secs(30 * 60);
+/// KiB an hour.
+const MEMORY: f64 = 1024.0;
+/// What a count sways by.
+const SWAY: f64 = 8.0;
+
+/// Runs it.
+///
+/// # Errors
+///
+/// Where it cannot be set up, or a change is refused.
+pub async fn run(settings: Settings) -> Result<Verdict> {
+    let mut verdict = Verdict::new("soak", settings.seed);
+    let mut world = World::front().await?;
+    world.lattice.up(2).await?;
+    let counter = world.actor("counter", 1, &[], &[]).await?;
+    world.lattice.key_value("kv", Store::Nats, "counter").await?;
+    world.actor("hello", 1, &[], &[]).await?;
+    world.lattice.until_ready("counter", 1).await?;
+    world.lattice.until_answering(counter, "/ready").await?;
+    let rate = world.capacity(counter).await * SHARE;
+    verdict.figure("requests per second", rate.round());
+
+    let time = settings.duration.unwrap_or(FOR);
+    let mut processes = vec![("nats-server".to_owned(), world.lattice.nats_pid()?)];
+    for host in 0..2 {
+        processes.push((format!("host-{}", host + 1), world.lattice.host_pid(host)?));
+    }
+    let monitor = world.lattice.says("monitor")?.trim_start_matches("http://").parse()?;
+    let sampler = Sampler::start(SAMPLES_EVERY, processes, Some(monitor));
+    let load = Open::get(rate, CALLERS, counter, "/");
+    let (end, mut changes) = (Instant::now() + time, 0);
+    while Instant::now() + CHANGES_EVERY < end {
+        sleep(CHANGES_EVERY).await;
+        changes += 1;
+        change(&world, &counter.to_string(), changes).await?;
+        if changes % 12 == 0 {
+            let so_far = load.so_far();
+            verdict.say(&format!("{} requests, {} failed", so_far.tally.sent(), so_far.tally.failed()));
+        }
+    }
+    sleep_until(end).await;
+    let measured = load.stop().await;
+    let samples = sampler.stop().await;
+    verdict.figure("changes", changes);
+    verdict.figure("requests", measured.tally.sent());
+    verdict.figure("requests never sent", measured.unsent);
+    verdict.figure("answers", serde_json::json!(measured.tally.answers));
+    let some: Vec<_> = measured.tally.lost.iter().take(3).collect();
+    verdict.say(&format!("without answer, for example: {some:?}"));
+    verdict.millis("p50", measured.latency(StatusCode::OK, 0.5));
+    verdict.millis("p99", measured.latency(StatusCode::OK, 0.99));
+    verdict.at_most("requests that failed", measured.tally.failed() as f64, 0.0);
+    judge(&mut verdict, &samples, WARM_UP.min(time / 4));
+    Ok(verdict.end())
+}
+
+async fn change(world: &World, listen: &str, number: u32) -> Result<()> {
+    let lattice = &world.lattice;
+    let (step, timeout) = (format!("step={number}"), format!("timeout_ms={}", 30_000 + number));
+    lattice.ok(["config", "put", "soak", &step]).await?;
+    let listen = format!("listen={listen}");
+    let put = ["link", "put", "web", "counter", "wasi:http/incoming-handler", "--source-config", &listen];
+    lattice.ok(put.into_iter().chain(["--source-config", &timeout])).await?;
+    if number % 2 == 1 {
+        let spare = ["--name", "spare", "--target-config", "bucket=spare"];
+        lattice.ok(["link", "put", "counter", "kv", "wasi:keyvalue"].into_iter().chain(spare)).await?;
+        lattice.ok(["scale", "actor", "hello", "--replicas", "2"]).await?;
+    } else {
+        lattice.ok(["link", "del", "counter", "kv", "wasi:keyvalue", "--name", "spare"]).await?;
+        lattice.ok(["scale", "actor", "hello", "--replicas", "1"]).await?;
+    }
+    Ok(())
+}
+
+fn judge(verdict: &mut Verdict, samples: &Samples, warm: Duration) {
+    let mut worst: BTreeMap<&'static str, f64> = BTreeMap::new();
+    for ((process, gauge), series) in samples {
+        let series: Vec<_> = series.iter().copied().filter(|(at, _)| *at >= warm.as_secs_f64()).collect();
+        let grew = match *gauge {
+            "rss" => slope(&series) * 3_600.0,
+            "hwm" => continue,
+            _ => growth(&series),
+        };
+        verdict
+            .figure(&format!("{gauge} of {process}, {}", if *gauge == "rss" { "KiB an hour" } else { "more" }), grew);
+        let of = worst.entry(gauge).or_insert(f64::MIN);
+        *of = of.max(grew);
+    }
+    let of = |gauge| worst.get(gauge).copied().unwrap_or(f64::MAX);
+    verdict.at_most("KiB an hour that a process grows by", of("rss"), MEMORY);
+    verdict.at_most("descriptors more", of("fds"), SWAY);
+    verdict.at_most("threads more", of("threads"), SWAY);
+    verdict.at_most("subscriptions more", of("subscriptions"), SWAY);
+    verdict.at_most("connections more", of("connections"), SWAY);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grows_is_found_and_what_sways_is_not() {
+        let series = |slope: f64| (0..100).map(|n| (f64::from(n), 1_000.0 + slope * f64::from(n))).collect::<Vec<_>>();
+        let samples = |rss: f64, fds: f64| {
+            let other = ["threads", "subscriptions", "connections"].map(|gauge| (("h".to_owned(), gauge), series(0.0)));
+            let more = [(("h".to_owned(), "rss"), series(rss)), (("h".to_owned(), "fds"), series(fds))];
+            Samples::from_iter(other.into_iter().chain(more))
+        };
+        let broken = |samples: &Samples| {
+            let mut verdict = Verdict::new("soak", 1);
+            judge(&mut verdict, samples, Duration::from_secs(10));
+            verdict.broken()
+        };
+        assert_eq!(broken(&samples(0.1, 0.01)), Vec::<String>::new());
+        assert_eq!(broken(&samples(1.0, 0.01)).len(), 1);
+        assert_eq!(broken(&samples(0.1, 0.5)).len(), 1);
+        assert_eq!(broken(&Samples::new()).len(), 5, "what was not read does not pass");
+    }
+}
