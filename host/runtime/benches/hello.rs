@@ -1,6 +1,6 @@
-//! Hello over HTTP/1 on loopback, a fresh instance for each request on all sides: an actor behind a minimal loop of
-//! hyper, the bare loop with the same engine configuration and no mesh, and wasmtime's `ProxyHandler` as `wasmtime
-//! serve` configures it. Rounds are interleaved, because a machine drifts; the ratio of each round is what counts.
+//! Hello over HTTP/1 on loopback: an actor behind a minimal loop of hyper, with a fresh instance for each request and
+//! with instances reused, the bare loop with the same engine configuration and no mesh, and wasmtime's `ProxyHandler`
+//! as `wasmtime serve` configures it for guests of WASI 0.2, both with fresh instances. Rounds are interleaved, because a machine drifts; the ratio of each round is what counts.
 
 #![allow(
     missing_docs,
@@ -27,30 +27,41 @@ mod load;
 #[path = "../tests/runtime/peer.rs"]
 mod peer;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use mesh_lattice::{Answer, Body, CallError, Code, Serve, invocation::empty_body};
+use mesh_lattice::{
+    Answer, Body, CallError, Caller, Code, Deadline, Interface, Invocation, LinkName, Params, Serve, id::CallId,
+    invocation::empty_body,
+};
 use mesh_runtime::Actor;
 use tokio::net::TcpListener;
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 const TIME: Duration = Duration::from_secs(2);
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let (ours, floor, peer) = runtime.block_on(async {
+    let (ours, reused, floor, peer) = runtime.block_on(async {
         let hello = guests::guest("hello");
         let bare = Arc::new(bare::Bare::new(hello.bytes()).unwrap());
         let handler = Arc::new(handler::Handler::new(hello.bytes()).unwrap());
         let config = guests::config("hello").with_concurrency(std::num::NonZeroU32::new(128).unwrap());
         let engine = mesh_runtime::Engine::new(mesh_runtime::EngineConfig::default()).unwrap();
+        let reusing = mesh_runtime::ActorConfig { reuse: 10_000, ..config.clone() };
         let actor = engine.actor(&hello, config, peer::Peer::nobody()).await.unwrap();
+        let reusing = engine.actor(&hello, reusing, peer::Peer::nobody()).await.unwrap();
         (
             listen(move |request| answer(Arc::clone(&actor), request)).await,
+            listen(move |request| answer(Arc::clone(&reusing), request)).await,
             listen(move |request| Arc::clone(&bare).serve(request)).await,
             listen(move |request| Arc::clone(&handler).serve(request)).await,
         )
@@ -59,6 +70,7 @@ fn main() {
     if let Some(only) = only {
         let address = match only.as_str() {
             "mesh" => ours,
+            "reused" => reused,
             "bare" => floor,
             _ => peer,
         };
@@ -66,23 +78,27 @@ fn main() {
         return;
     }
     println!("hello over HTTP/1, {ROUNDS} interleaved rounds of {TIME:?}, medians:");
-    println!("connections   actor/s   bare/s   ProxyHandler/s   actor/bare   actor/ProxyHandler");
+    println!(
+        "connections   actor/s   reused/s   bare/s   ProxyHandler/s   actor/bare   actor/ProxyHandler   reused/ProxyHandler"
+    );
     for connections in [1, 16, 64] {
-        let rounds: Vec<[f64; 3]> = (0..ROUNDS)
-            .map(|_| [ours, floor, peer].map(|address| load::measure(&runtime, address, connections, TIME)))
+        let rounds: Vec<[f64; 4]> = (0..ROUNDS)
+            .map(|_| [ours, reused, floor, peer].map(|address| load::measure(&runtime, address, connections, TIME)))
             .collect();
-        let median = |of: fn(&[f64; 3]) -> f64| {
+        let median = |of: fn(&[f64; 4]) -> f64| {
             let mut values: Vec<f64> = rounds.iter().map(of).collect();
             values.sort_by(f64::total_cmp);
             values[ROUNDS / 2]
         };
         println!(
-            "{connections:>11} {:>9.0} {:>8.0} {:>16.0} {:>12.2} {:>20.2}",
+            "{connections:>11} {:>9.0} {:>10.0} {:>8.0} {:>16.0} {:>12.2} {:>20.2} {:>21.2}",
             median(|round| round[0]),
             median(|round| round[1]),
             median(|round| round[2]),
-            median(|round| round[0] / round[1]),
+            median(|round| round[3]),
             median(|round| round[0] / round[2]),
+            median(|round| round[0] / round[3]),
+            median(|round| round[1] / round[3]),
         );
     }
 }
@@ -121,7 +137,7 @@ async fn answer(actor: Arc<Actor>, request: Request<Incoming>) -> Result<Respons
             false => Some(body.map_err(lost).boxed_unsync()),
         }
     });
-    Ok(match actor.serve(guests::request(request)).await {
+    Ok(match actor.serve(invocation(request)).await {
         Ok(reply) => match reply.answer {
             Answer::Http(parts) => Response::from_parts(*parts, reply.body.unwrap_or_else(empty_body)),
             Answer::Wire(_) => panic!("an answer as bytes"),
@@ -132,4 +148,26 @@ async fn answer(actor: Arc<Actor>, request: Request<Incoming>) -> Result<Respons
             response
         }
     })
+}
+
+/// The call as a provider makes it, which parses no name for each request.
+fn invocation(request: Request<Option<Body>>) -> Invocation {
+    static NAMES: LazyLock<(Caller, LinkName, Interface, Arc<str>)> = LazyLock::new(|| {
+        let made = guests::request(Request::new(None));
+        (made.caller, made.link, made.interface, made.operation)
+    });
+    let (caller, link, interface, operation) = &*NAMES;
+    let (parts, body) = request.into_parts();
+    Invocation {
+        id: CallId::new(),
+        caller: caller.clone(),
+        link: link.clone(),
+        target: None,
+        interface: interface.clone(),
+        operation: Arc::clone(operation),
+        params: Params::Http(Box::new(parts)),
+        body,
+        deadline: Deadline::after(Duration::from_secs(30)),
+        trace: None,
+    }
 }
