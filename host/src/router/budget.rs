@@ -1,7 +1,7 @@
 //! How many calls may be made once more elsewhere: a fifth of those that are made, so that an overload or a fault is
 //! not answered with twice the calls. A few each second may be in any case, or whoever calls seldom could never.
 //!
-//! A token bucket: each call puts a fifth of a token in, time puts [`EACH_SECOND`] in, each retry takes one out.
+//! A token bucket: each call puts a fifth of a token in, time puts in ten a second, each retry takes one out.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
