@@ -48,7 +48,7 @@ use stream::WatchedStream;
 use streams::Streams;
 use tick::Ticking;
 pub(crate) use watch::InFlight;
-use watch::{Patience, Watch};
+use watch::{Claim, Patience, Watch};
 
 /// What one HTTP/2 request's body may hold back before it is read, and all of those of a connection.
 const STREAM_WINDOW: u32 = 128 << 10;
@@ -155,14 +155,20 @@ impl Connections {
     /// Closes the connections that make least use of their places. Returns whether there were any.
     fn evict(&self) -> bool {
         let mut open = self.open.lock();
-        let mut claims: Vec<_> = open.iter().filter_map(|(id, watch)| Some((*id, watch.claim()?))).collect();
+        let claims: Vec<_> = open.iter().filter_map(|(id, watch)| Some((*id, watch.claim()?))).collect();
         let mut peers: HashMap<IpAddr, usize> = HashMap::new();
         for (_, claim) in &claims {
             *peers.entry(claim.peer()).or_default() += 1;
         }
-        claims.sort_by_key(|(id, claim)| (claim.order(peers.get(&claim.peer()).copied().unwrap_or_default()), *id));
-        claims.truncate((open.len() / SHARE).max(1));
-        for (id, _) in &claims {
+        let of_peer = |claim: &Claim| peers.get(&claim.peer()).copied().unwrap_or_default();
+        let mut claims: Vec<_> = claims.iter().map(|(id, claim)| (claim.order(of_peer(claim)), *id)).collect();
+        let share = (open.len() / SHARE).max(1);
+        if share < claims.len() {
+            // Which ones go matters, and not in which order: there may be many thousands to choose from.
+            claims.select_nth_unstable(share);
+            claims.truncate(share);
+        }
+        for (_, id) in &claims {
             if let Some(watch) = open.remove(id) {
                 watch.cut(Reason::Evicted);
             }

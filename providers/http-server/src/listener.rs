@@ -25,6 +25,9 @@ use crate::{
 /// How long a client that finds no place may take to hear that.
 const REFUSAL: Duration = Duration::from_secs(1);
 
+/// Connections that are taken in one go while they queue.
+const TURN: usize = 8;
+
 /// An address that this host accepts at.
 pub(crate) struct Listener {
     site: Arc<Site>,
@@ -151,10 +154,14 @@ async fn refuse(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
 
 /// Accepts until it is stopped, and returns the socket.
 async fn accept(site: Arc<Site>, socket: TcpListener, stop: CancellationToken) -> TcpListener {
+    let mut taken = 0_usize;
     while let Some((stream, peer)) = stop.run_until_cancelled(next(&socket)).await {
         take(&site, stream, peer);
-        // The host that shares the socket gets its turn.
-        tokio::task::yield_now().await;
+        taken = taken.wrapping_add(1);
+        // The host that shares the socket gets its turn, and where many come at once, they do not wait for it.
+        if taken.is_multiple_of(TURN) {
+            tokio::task::yield_now().await;
+        }
     }
     socket
 }
