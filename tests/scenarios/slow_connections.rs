@@ -32,7 +32,9 @@ async fn honest_requests_succeed_beside_slow_connections() -> Result<()> {
     let capacity = capacity(address).await;
     let rate = capacity * 0.3;
     println!("capacity {capacity:.0}/s, so honest requests come at {rate:.0}/s");
-    let alone = load(&lattice, rate, address, None).await?;
+    // Connections of honest clients are few beside the others, and each is used often.
+    let honest = (rate, (slow / 16).clamp(64, 256));
+    let alone = load(&lattice, honest, address, None).await?;
     let paths = Paths { quick: "/".into(), endless: "/endless".into() };
     let attack = Slow::start(slow, address, &paths);
     eventually("all of them have connected", Duration::from_secs(60), || async {
@@ -40,7 +42,7 @@ async fn honest_requests_succeed_beside_slow_connections() -> Result<()> {
         Ok(Some(()))
     })
     .await?;
-    let beside = load(&lattice, rate, address, Some(places)).await?;
+    let beside = load(&lattice, honest, address, Some(places)).await?;
 
     println!(
         "slow connections: {} made, {} closed by the server, {} open",
@@ -91,12 +93,12 @@ async fn capacity(address: std::net::SocketAddr) -> f64 {
 /// The load for its time; `below` says how many connections the server may have open meanwhile.
 async fn load(
     lattice: &Lattice,
-    rate: f64,
+    (rate, connections): (f64, usize),
     address: std::net::SocketAddr,
     below: Option<usize>,
 ) -> Result<mesh_tests::load::open::Measured> {
     let pid = lattice.host_pid(0)?;
-    let (start, load, used) = (Instant::now(), Open::get(rate, 256, address, "/"), processor_time(pid)?);
+    let (start, load, used) = (Instant::now(), Open::get(rate, connections, address, "/"), processor_time(pid)?);
     let mut most = 0;
     while start.elapsed() < LASTS {
         interval_until(Instant::now() + Duration::from_millis(500)).await;

@@ -216,11 +216,15 @@ impl Watch {
         self.waker.wake();
     }
 
-    /// Whether it has to go at once, and why.
+    /// Whether it has to go at once, and why. One that began a request while its place was being taken keeps it.
     pub(super) fn is_cut(&self) -> Option<Reason> {
         match self.cut.load(Relaxed) {
             0 => None,
             reason if reason == Reason::Resets as u8 + 1 => Some(Reason::Resets),
+            _ if self.claim().is_none() => {
+                self.cut.store(0, Relaxed);
+                None
+            }
             _ => Some(Reason::Evicted),
         }
     }

@@ -111,6 +111,17 @@ fn places_are_taken_from_those_who_make_least_use_of_them() {
 }
 
 #[test]
+fn a_request_that_begins_while_its_place_is_taken_is_served() {
+    let (lucky, other) = (watch(), watch());
+    lucky.cut(Reason::Evicted);
+    other.cut(Reason::Evicted);
+    let request = lucky.begin();
+    assert_eq!((lucky.is_cut(), other.is_cut()), (None, Some(Reason::Evicted)));
+    drop(request);
+    assert_eq!(lucky.is_cut(), None, "and it stays");
+}
+
+#[test]
 fn one_customer_of_ipv6_is_one_peer() {
     let peer = |text: &str| neighbourhood(text.parse().unwrap());
     assert_eq!(peer("2001:db8:1:2:3::4"), peer("2001:db8:1:2:ffff::1"));
