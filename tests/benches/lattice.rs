@@ -91,14 +91,15 @@ impl Subject {
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (one, address) = runtime.block_on(async {
+    let (one, address, reused) = runtime.block_on(async {
         let lattice = Lattice::builder().hosts(1).start().await?;
-        let address = hello(&lattice).await?;
-        anyhow::Ok((lattice, address))
+        let address = hello(&lattice, "hello", 1).await?;
+        let reused = hello(&lattice, "reused", 1_000).await?;
+        anyhow::Ok((lattice, address, reused))
     })?;
     let component = std::fs::read(mesh_tests::guest::unsigned("hello")?)?;
     let floors = runtime.block_on(hello::Floors::serve(&component))?;
-    floors.compare(&runtime, address)?;
+    floors.compare(&runtime, address, reused)?;
     runtime.block_on(one_and_two(one, address))
 }
 
@@ -131,11 +132,14 @@ async fn one_and_two(one: Lattice, address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// The `hello` actor beside its HTTP server.
-async fn hello(lattice: &Lattice) -> Result<SocketAddr> {
-    start(lattice, "hello").await?;
-    let address = lattice.serve("hello").await?;
-    lattice.until_ready("hello", 1).await?;
+/// The `hello` actor under this name beside an HTTP server; an instance serves up to `reuse` calls.
+async fn hello(lattice: &Lattice, name: &str, reuse: u32) -> Result<SocketAddr> {
+    let file = lattice.signed("hello").await?;
+    let reuse = reuse.to_string();
+    let (file, reuse) = (file.to_string_lossy(), reuse.as_str());
+    lattice.ok(["start", "actor", &file, "--name", name, "--replicas", "1", "--reuse", reuse]).await?;
+    let address = lattice.serve(name).await?;
+    lattice.until_ready(name, 1).await?;
     lattice.until_answering(address, "/").await?;
     Ok(address)
 }

@@ -1,5 +1,6 @@
 //! `hello` on one host, through all of `meshd` and its HTTP server, beside two servers of this process that do no more
-//! than call the same guest: the bare loop, and wasmtime's own handler. A fresh instance for each request on all sides.
+//! than call the same guest: the bare loop, and wasmtime's own handler. A fresh instance for each request on all sides,
+//! but for one column: the same actor told to reuse its instances.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -35,26 +36,33 @@ impl Floors {
         })
     }
 
-    /// Measures them and the host at `address` in turn, and prints the medians.
-    pub fn compare(mut self, runtime: &Runtime, address: SocketAddr) -> Result<()> {
+    /// Measures them and a host, fresh instances and reused ones, in turn, and prints the medians.
+    pub fn compare(mut self, runtime: &Runtime, fresh: SocketAddr, reused: SocketAddr) -> Result<()> {
         println!("hello on one host over HTTP/1, {ROUNDS} interleaved rounds of {TIME:?}, medians:");
-        println!("connections    host/s   bare/s   ProxyHandler/s   host/bare   host/ProxyHandler");
+        println!(
+            "connections    host/s   bare/s   ProxyHandler/s   host/bare   host/ProxyHandler   reused/s   \
+             reused/ProxyHandler"
+        );
         for connections in [1, 16, 64] {
-            let rounds: Vec<[f64; 3]> = (0..ROUNDS)
-                .map(|_| [address, self.bare, self.handler].map(|at| load::measure(runtime, at, connections, TIME)))
+            let rounds: Vec<[f64; 4]> = (0..ROUNDS)
+                .map(|_| {
+                    [fresh, self.bare, self.handler, reused].map(|at| load::measure(runtime, at, connections, TIME))
+                })
                 .collect();
-            let median = |of: fn(&[f64; 3]) -> f64| {
+            let median = |of: fn(&[f64; 4]) -> f64| {
                 let mut values: Vec<f64> = rounds.iter().map(of).collect();
                 values.sort_by(f64::total_cmp);
                 values.get(ROUNDS / 2).copied().context("no rounds")
             };
             println!(
-                "{connections:>11} {:>9.0} {:>8.0} {:>16.0} {:>11.2} {:>19.2}",
+                "{connections:>11} {:>9.0} {:>8.0} {:>16.0} {:>11.2} {:>19.2} {:>10.0} {:>21.2}",
                 median(|[host, ..]| *host)?,
-                median(|[_, bare, _]| *bare)?,
-                median(|[.., handler]| *handler)?,
-                median(|[host, bare, _]| host / bare)?,
-                median(|[host, _, handler]| host / handler)?,
+                median(|[_, bare, ..]| *bare)?,
+                median(|[_, _, handler, _]| *handler)?,
+                median(|[host, bare, ..]| host / bare)?,
+                median(|[host, _, handler, _]| host / handler)?,
+                median(|[.., reused]| *reused)?,
+                median(|[_, _, handler, reused]| reused / handler)?,
             );
         }
         self.servers.abort_all();
