@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use http::StatusCode;
 use mesh_tests::{
     lattice::{Lattice, free_address},
-    load::{Closed, Open},
+    load::{Closed, Get, Open},
     slow::{Paths, Slow, raise_descriptors},
     wait::eventually,
 };
@@ -98,7 +98,7 @@ async fn load(
     below: Option<usize>,
 ) -> Result<mesh_tests::load::open::Measured> {
     let pid = lattice.host_pid(0)?;
-    let (start, load, used) = (Instant::now(), Open::get(rate, connections, address, "/"), processor_time(pid)?);
+    let (start, load, used) = (Instant::now(), honest(rate, connections, address), processor_time(pid)?);
     let mut most = 0;
     while start.elapsed() < LASTS {
         interval_until(Instant::now() + Duration::from_millis(500)).await;
@@ -111,6 +111,11 @@ async fn load(
     let used = (processor_time(pid)? - used) / start.elapsed().as_secs_f64();
     println!("at most {most} descriptors open in the host, {used:.2} cores used by it");
     Ok(load.stop().await)
+}
+
+/// Clients that keep their connections, and do what clients do where the server takes one of them back.
+fn honest(rate: f64, connections: usize, address: std::net::SocketAddr) -> Open {
+    Open::start(rate, Get::over(connections, address, "/").map(Get::again))
 }
 
 async fn interval_until(end: Instant) {

@@ -63,20 +63,32 @@ pub struct Client {
     connection: Option<SendRequest<Sent>>,
     driver: JoinSet<()>,
     keep: bool,
+    again: bool,
     within: Duration,
 }
+
+/// What is said where a connection brought no head of an answer.
+const NO_ANSWER: &str = "no answer";
 
 impl Client {
     /// Keeps its connection.
     #[must_use]
     pub fn keep_alive(address: SocketAddr) -> Self {
-        Self { address, connection: None, driver: JoinSet::new(), keep: true, within: WITHIN }
+        Self { address, connection: None, driver: JoinSet::new(), keep: true, again: false, within: WITHIN }
     }
 
     /// Makes a connection for each request.
     #[must_use]
     pub fn one_shot(address: SocketAddr) -> Self {
         Self { keep: false, ..Self::keep_alive(address) }
+    }
+
+    /// Asks once more, on a new connection, where one that was kept is closed as it is used again: what a server and
+    /// its client cannot agree on in HTTP/1, and what every client does for a request that may be repeated.
+    #[must_use]
+    pub fn again(mut self) -> Self {
+        self.again = true;
+        self
     }
 
     /// Gives up on a request after this time.
@@ -92,7 +104,11 @@ impl Client {
     ///
     /// Where there is no answer.
     pub async fn get(&mut self, path: &str) -> Result<Response> {
-        self.send(Method::GET, path, whole("")).await
+        let kept = self.again && self.connection.is_some();
+        match self.send(Method::GET, path, whole("")).await {
+            Err(error) if kept && error.to_string() == NO_ANSWER => self.send(Method::GET, path, whole("")).await,
+            answer => answer,
+        }
     }
 
     /// Sends a request and reads the answer to its end.
@@ -117,7 +133,7 @@ impl Client {
 
     async fn exchange(&mut self, method: Method, path: &str, body: Sent) -> Result<Response> {
         let mut connection = self.connect().await?;
-        let response = connection.send_request(self.request(method, path, body)?).await.context("no answer")?;
+        let response = connection.send_request(self.request(method, path, body)?).await.context(NO_ANSWER)?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.context("the answer broke off")?.to_bytes();
         let closes = parts.headers.get(header::CONNECTION).is_some_and(|value| value == "close");

@@ -52,7 +52,8 @@ pub fn to_wire<T: Serialize>(value: &T) -> Result<Bytes, CallError> {
         .map_err(|error| CallError::new(Code::Internal, format!("a value cannot be written: {error}")))
 }
 
-/// A value from MessagePack: the whole of `bytes`, and nothing behind it.
+/// A value from MessagePack: the whole of `bytes`, and nothing behind it. A `list<u8>` is read inside of parameters and
+/// records, not by itself.
 ///
 /// # Errors
 ///

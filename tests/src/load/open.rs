@@ -285,6 +285,12 @@ impl Get {
         let path: Arc<str> = path.into();
         (0..connections).map(move |_| Self { client: Client::keep_alive(address), path: path.clone() })
     }
+
+    /// Asks once more where a kept connection is closed as it is used: see [`Client::again`].
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self { client: self.client.again(), ..self }
+    }
 }
 
 impl Ask for Get {
