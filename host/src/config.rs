@@ -126,6 +126,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// The seed of this host's key.
     pub host_key: PathBuf,
+    /// Whether it is made where it is missing: nobody named it.
+    pub make_host_key: bool,
     /// The trust file.
     pub trust: PathBuf,
     /// A readable name.
@@ -214,6 +216,7 @@ impl Flags {
         Ok(Config {
             server,
             lattice: self.lattice.or(file.lattice).unwrap_or_default(),
+            make_host_key: self.host_key.is_none() && file.host_key.is_none(),
             host_key: self.host_key.or(file.host_key).unwrap_or_else(|| dir.join("host.nk")),
             trust: self.trust.or(file.trust).unwrap_or_else(|| dir.join("trust.toml")),
             name: self.name.or(file.name).unwrap_or_else(machine_name),

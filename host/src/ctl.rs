@@ -5,6 +5,7 @@
 //! [`commit`] judges it, the state takes it as one batch or not at all.
 
 mod commit;
+mod fit;
 mod status;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -114,6 +115,7 @@ impl Desk {
             answered_by: office.host,
             lattice: office.lattice,
             world: office.world,
+            kinds: &self.kinds,
             leader: office.leader,
             config: office.mirror.config(),
             trust: office.mirror.trust().list(),

@@ -144,7 +144,7 @@ impl Host {
     /// Where something that it cannot do without is missing.
     pub async fn build(config: Config, kinds: Kinds, work: Handle) -> Result<Self, BuildError> {
         let signals = Signals::listen().map_err(machine("signals cannot be handled"))?;
-        let identity = Identity::open(&config.host_key)?;
+        let identity = Identity::open(&config.host_key, config.make_host_key)?;
         let trust = TrustFile::read(&config.trust)?;
         let Beginning { known, spare, ran_before } = beginning(&config, &trust)?;
         let (known, known_here) = watch::channel(Arc::new(known));

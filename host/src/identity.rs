@@ -48,12 +48,13 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// Reads the key file, and makes it first where it is missing.
+    /// Reads the key file. Where it is missing, `make_missing` says whether it is made first: one that somebody named has to be
+    /// there, or a slip would start a host that nobody knows.
     ///
     /// # Errors
     ///
     /// Where it cannot be used.
-    pub fn open(path: &Path) -> Result<Self, IdentityError> {
+    pub fn open(path: &Path, make_missing: bool) -> Result<Self, IdentityError> {
         let io = |source| IdentityError::Io { path: path.to_owned(), source };
         let key = match std::fs::metadata(path) {
             Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
@@ -63,7 +64,7 @@ impl Identity {
                 let text = std::fs::read_to_string(path).map_err(io)?;
                 KeyPair::from_seed(text.trim()).map_err(|_| IdentityError::NotAHost { path: path.to_owned() })?
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => make(path).map_err(io)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && make_missing => make(path).map_err(io)?,
             Err(error) => return Err(io(error)),
         };
         let id = key.host_id().ok_or_else(|| IdentityError::NotAHost { path: path.to_owned() })?;
@@ -90,12 +91,13 @@ mod tests {
     fn a_key_is_made_once_and_kept_from_others() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys/host.nk");
-        let first = Identity::open(&path).unwrap();
-        let second = Identity::open(&path).unwrap();
+        assert!(matches!(Identity::open(&path, false), Err(IdentityError::Io { .. })) && !path.exists());
+        let first = Identity::open(&path, true).unwrap();
+        let second = Identity::open(&path, false).unwrap();
         assert_eq!(first.id, second.id);
         assert_ne!(first.boot, second.boot);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(Identity::open(&path), Err(IdentityError::Exposed { .. })));
+        assert!(matches!(Identity::open(&path, true), Err(IdentityError::Exposed { .. })));
     }
 
     #[test]
@@ -104,6 +106,6 @@ mod tests {
         let path = dir.path().join("user.nk");
         std::fs::write(&path, KeyPair::generate(KeyKind::User).seed()).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(matches!(Identity::open(&path), Err(IdentityError::NotAHost { .. })));
+        assert!(matches!(Identity::open(&path, true), Err(IdentityError::NotAHost { .. })));
     }
 }

@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use mesh_host::{
     config::{Config, Flags},
-    host::{Host, RunError},
+    host::{BuildError, Host, RunError},
     providers::Kinds,
     telemetry,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
-/// The configuration is wrong.
+/// The configuration is wrong, or a file that it names.
 const MISUSED: u8 = 2;
 /// Another process runs under this host's key.
 const IDENTITY_IN_USE: u8 = 4;
@@ -34,7 +34,15 @@ fn main() -> ExitCode {
         Err(error) => {
             tracing::error!("{error:#}");
             let in_use = matches!(error.downcast_ref(), Some(RunError::IdentityInUse(_)));
-            if in_use { ExitCode::from(IDENTITY_IN_USE) } else { ExitCode::FAILURE }
+            let misused = matches!(
+                error.downcast_ref(),
+                Some(BuildError::Identity(_) | BuildError::Trust(_) | BuildError::Snapshot(_))
+            );
+            match (in_use, misused) {
+                (true, _) => ExitCode::from(IDENTITY_IN_USE),
+                (_, true) => ExitCode::from(MISUSED),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

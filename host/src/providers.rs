@@ -30,6 +30,10 @@ const LINK: Duration = Duration::from_secs(10);
 const CHECK: Duration = Duration::from_secs(2);
 /// And answered within this.
 const ANSWER: Duration = Duration::from_secs(2);
+/// One that was just started may need this long to reach what it stands on.
+const FIRST_ANSWER: Duration = Duration::from_secs(2);
+/// And is asked this often meanwhile.
+const ASK_AGAIN: Duration = Duration::from_millis(25);
 /// A provider that is replaced or given up lets go of what it holds within this.
 const LET_GO: Duration = Duration::from_secs(5);
 /// How long a call may be on its way from the router's choice to the provider.
@@ -273,8 +277,26 @@ impl Task {
             Ok(Ok(provider)) => {
                 self.running = Some((provider, spec.run.clone()));
                 self.tell_links(spec).await;
-                Some(Event::Started)
+                Some(self.first_answer().await)
             }
+        }
+    }
+
+    /// Whether it can do its work, as soon as it says so, or what it says last within [`FIRST_ANSWER`]: what has not
+    /// reached its server yet does not count as running.
+    async fn first_answer(&self) -> Event {
+        let Some((provider, _)) = &self.running else { return Event::Silent };
+        let until = tokio::time::Instant::now() + FIRST_ANSWER;
+        loop {
+            let said = match timeout(ANSWER, provider.health()).await {
+                Ok(Ok(())) => return Event::Started,
+                Ok(Err(reason)) => Event::Unwell(reason),
+                Err(_) => Event::Silent,
+            };
+            if tokio::time::Instant::now() >= until || self.seat.wants.has_changed().unwrap_or(true) {
+                return said;
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
         }
     }
 
@@ -350,7 +372,10 @@ impl Task {
                 }
                 Some(reason) => {
                     tracing::warn!(provider = %self.seat.name, peer = %link.peer, link = %link.name, "a link is refused: {reason}");
-                    self.told.remove(id);
+                    // What it had before is not what is wanted: a link that is shown as failed carries no calls.
+                    if self.told.remove(id).is_some() {
+                        let _ = timeout(LINK, provider.delete_link(id)).await;
+                    }
                     self.failed_links.push(failed_link(&self.seat.name, link, reason));
                 }
             }

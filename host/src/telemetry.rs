@@ -58,9 +58,13 @@ pub fn start_logs(format: LogFormat) {
     };
 }
 
+/// What is written where nothing else is wanted. The NATS client tells each of its attempts while the server is away;
+/// a host says once that it is, in its own words.
+const DEFAULT: &str = "info,async_nats=warn";
+
 /// What is written: whoever wants fewer logs does not want fewer audit events by that.
 fn filter(wanted: Option<String>) -> String {
-    let wanted = wanted.filter(|wanted| EnvFilter::try_new(wanted).is_ok()).unwrap_or_else(|| "info".to_owned());
+    let wanted = wanted.filter(|wanted| EnvFilter::try_new(wanted).is_ok()).unwrap_or_else(|| DEFAULT.to_owned());
     if wanted.contains("audit") { wanted } else { format!("{wanted},audit=info") }
 }
 
@@ -219,9 +223,9 @@ mod tests {
 
     #[test]
     fn fewer_logs_are_not_fewer_audit_events() {
-        assert_eq!(filter(None), "info,audit=info");
+        assert_eq!(filter(None), "info,async_nats=warn,audit=info");
         assert_eq!(filter(Some("error".into())), "error,audit=info");
-        assert_eq!(filter(Some("==".into())), "info,audit=info", "what cannot be read says nothing");
+        assert_eq!(filter(Some("==".into())), "info,async_nats=warn,audit=info", "what cannot be read says nothing");
         assert_eq!(filter(Some("info,audit=off".into())), "info,audit=off");
     }
 

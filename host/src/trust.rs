@@ -40,14 +40,13 @@ pub enum TrustFileError {
         #[source]
         source: std::io::Error,
     },
-    /// It is not what it should be.
-    #[error("the trust file {} is not one", path.display())]
+    /// It is not what it should be. What it holds instead is not repeated: it may be a key.
+    #[error("the trust file {} is not one: line {line} is not what it should be (root = \"O...\", issuers = [\"A...\"])", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// Where it is wrong.
+        line: usize,
     },
 }
 
@@ -60,8 +59,10 @@ impl TrustFile {
     pub fn read(path: &Path) -> Result<Self, TrustFileError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| TrustFileError::Unreadable { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|source| TrustFileError::Malformed { path: path.to_owned(), source: Box::new(source) })
+        toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            TrustFileError::Malformed { path: path.to_owned(), line: before.matches('\n').count() + 1 }
+        })
     }
 
     /// Trust in the root alone, for statements of this life of the lattice's state.
@@ -142,6 +143,19 @@ mod tests {
         for bad in ["", "root = \"N\"", "root = 1", "roots = []"] {
             std::fs::write(&path, bad).unwrap();
             assert!(matches!(TrustFile::read(&path), Err(TrustFileError::Malformed { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_seed_that_stands_in_a_trust_file_is_not_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trust.toml");
+        let seed = KeyPair::generate(KeyKind::Operator).seed().to_string();
+        for text in [seed.clone(), format!("root = {seed:?}"), format!("\nroot = [{seed:?}]")] {
+            std::fs::write(&path, &text).unwrap();
+            let said = format!("{:#}", anyhow::Error::from(TrustFile::read(&path).unwrap_err()));
+            assert!(!said.contains(&seed[..8]), "{said}");
+            assert!(said.contains(if text.starts_with('\n') { "line 2" } else { "line 1" }), "{said}");
         }
     }
 }

@@ -7,6 +7,7 @@ mod bad_names;
 mod cross_host;
 mod fault_proxy;
 mod guests_misbehave;
+mod honest_states;
 mod http_edge;
 mod local_calls_use_no_nats;
 mod lying_host;

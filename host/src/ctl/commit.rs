@@ -29,6 +29,7 @@ use mesh_scheduler::{Desired, World};
 use mesh_transport::{Entry, RawWrite, Write};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::fit;
 use crate::mirror::Mirror;
 
 /// Writes in one commit: more than any application needs, fewer than a server takes in one batch.
@@ -211,7 +212,23 @@ impl Judge<'_> {
             check_numbers(actor)?;
         }
         self.check_links(application)?;
-        self.check_configuration(application)
+        self.check_configuration(application)?;
+        self.check_fit(application)
+    }
+
+    /// A new link can work, as far as its ends are known. What is there already is only shown as failed: an actor that
+    /// no longer needs a link must not keep people from changing something else.
+    fn check_fit(&self, application: &Application) -> Result<(), ControlError> {
+        let held = self.application(&application.name);
+        let others = self.world.apps.keys().filter(|app| **app != application.name);
+        let all = std::iter::once(application).chain(others.filter_map(|app| self.application(app)));
+        for link in &application.links {
+            let there = held.is_some_and(|held| held.links.iter().any(|old| same_place(old, link)));
+            if !there && let Some(reason) = fit::misfit(link, all.clone(), self.kinds) {
+                return Err(invalid(reason));
+            }
+        }
+        Ok(())
     }
 
     /// The application owns the name already, or says so in this very commit.
@@ -345,6 +362,11 @@ impl Judge<'_> {
     }
 }
 
+fn same_place(one: &Link, other: &Link) -> bool {
+    (&one.source, &one.target, &one.name, &one.interfaces)
+        == (&other.source, &other.target, &other.name, &other.interfaces)
+}
+
 fn check_statement(key: &TrustKey, statement: &TrustStatement) -> Result<(), ControlError> {
     if statement.speaks_of(key) {
         return Ok(());
@@ -390,4 +412,4 @@ fn taken(name: &Name, owner: &Name) -> ControlError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -22,12 +22,16 @@ use mesh_scheduler::{Desired, Host, Standing, World};
 
 pub(crate) use apps::Since;
 
+use super::Kind;
+
 /// What a status is made from.
 pub(crate) struct Facts<'a> {
     /// Who answers.
     pub(crate) answered_by: &'a HostId,
     pub(crate) lattice: &'a LatticeName,
     pub(crate) world: &'a World,
+    /// The built-in providers.
+    pub(crate) kinds: &'a BTreeMap<Name, Kind>,
     pub(crate) leader: Option<&'a HostId>,
     pub(crate) config: &'a BTreeMap<Name, Values>,
     pub(crate) trust: Vec<TrustView>,
@@ -41,7 +45,7 @@ pub(crate) fn status(facts: Facts<'_>, since: &mut Since) -> Status {
     let world = facts.world;
     let actors = parts::actors(world, facts.config);
     let providers = parts::providers(world, facts.config);
-    let links = links::links(world, facts.config, &actors, &providers);
+    let links = links::links(world, facts.config, facts.kinds, &actors, &providers);
     let apps = apps::apps(world, &actors, &providers, &links, since, facts.now);
     Status {
         answered_by: facts.answered_by.clone(),
@@ -84,7 +88,7 @@ fn host_view(id: &HostId, host: &Host, leader: Option<&HostId>) -> HostView {
 }
 
 /// The wanted applications.
-fn wanted(world: &World) -> impl Iterator<Item = (&Name, u64, &Application)> {
+fn wanted(world: &World) -> impl Iterator<Item = (&Name, u64, &Application)> + Clone {
     world.apps.iter().filter_map(|(name, desired)| match desired {
         Desired::Wanted { revision, application } => Some((name, *revision, application.as_ref())),
         Desired::Deleted | Desired::Unreadable => None,

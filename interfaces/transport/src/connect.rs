@@ -293,10 +293,11 @@ impl Connections {
     /// Lets go of what is on its way, and ends both connections.
     pub async fn close(&self, limit: Duration) {
         for client in [&self.inner.data, &self.inner.control] {
+            // One that is down has nobody to say goodbye to, and would wait for a server.
             if client.connection_state() == State::Connected {
                 let _ = timeout(limit, client.flush()).await;
+                let _ = timeout(limit, client.drain()).await;
             }
-            let _ = timeout(limit, client.drain()).await;
         }
     }
 

@@ -49,6 +49,10 @@ impl Factory for HttpServerFactory {
         Vec::new()
     }
 
+    fn calls(&self) -> Vec<InterfacePattern> {
+        "wasi:http/incoming-handler".parse().into_iter().collect()
+    }
+
     fn local_state(&self) -> bool {
         false
     }

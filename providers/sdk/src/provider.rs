@@ -152,6 +152,11 @@ pub trait Factory: Send + Sync {
     /// What providers of this kind serve; empty for one that only calls.
     fn interfaces(&self) -> Vec<InterfacePattern>;
 
+    /// What providers of this kind call along their links; empty for one that only is called.
+    fn calls(&self) -> Vec<InterfacePattern> {
+        Vec::new()
+    }
+
     /// Whether its data lives on its host, so that it is placed once and pinned.
     fn local_state(&self) -> bool;
 

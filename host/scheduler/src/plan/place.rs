@@ -257,7 +257,13 @@ impl<'a> Field<'a> {
             }
             (Rule::Beside(_), 0) => "it runs beside its actors, and none of them is placed".to_owned(),
             (_, placed) if placed < wanted => {
-                format!("{placed} of {wanted} placed: no other ready host has the labels that it asks for")
+                let labels = want.placement.iter().any(|spread| !spread.labels.is_empty());
+                let ready = self.world.hosts.values().filter(|host| host.standing == Standing::Ready).count();
+                if labels {
+                    format!("{placed} of {wanted}: no other ready host has the labels that it asks for")
+                } else {
+                    format!("{placed} of {wanted}: each host runs one of it, and {ready} hosts are ready")
+                }
             }
             _ => String::new(),
         };

@@ -22,8 +22,10 @@ struct Rig {
 }
 
 /// Providers that know the one key `bucket`; those with local state call nobody.
-struct Picky {
-    local_state: bool,
+pub(in crate::ctl) struct Picky {
+    pub(in crate::ctl) local_state: bool,
+    pub(in crate::ctl) serves: String,
+    pub(in crate::ctl) calls: String,
 }
 
 impl Factory for Picky {
@@ -32,7 +34,11 @@ impl Factory for Picky {
     }
 
     fn interfaces(&self) -> Vec<mesh_lattice::InterfacePattern> {
-        vec!["wasi:keyvalue".parse().unwrap()]
+        self.serves.parse().into_iter().collect()
+    }
+
+    fn calls(&self) -> Vec<mesh_lattice::InterfacePattern> {
+        self.calls.parse().into_iter().collect()
     }
 
     fn local_state(&self) -> bool {
@@ -94,7 +100,9 @@ impl Rig {
         let mut mirror = Mirror::new(root.operator_id().unwrap(), incarnation);
         let envelope = Envelope::sign(&key, incarnation, 1, &statement, &root).unwrap();
         mirror.apply(mesh_transport::Change::Put(Entry { key, envelope, revision: 1 })).unwrap();
-        let kind = |local_state| Kind { factory: Arc::new(Picky { local_state }) };
+        let kind = |local_state, serves: &str, calls: &str| Kind {
+            factory: Arc::new(Picky { local_state, serves: serves.into(), calls: calls.into() }),
+        };
         let world = World {
             incarnation,
             term: 1,
@@ -112,7 +120,11 @@ impl Rig {
             mirror,
             root,
             shared: BTreeMap::from([(name("shared"), Values::from([("bukket".to_owned(), "b".to_owned())]))]),
-            kinds: BTreeMap::from([(name("keyvalue-nats"), kind(false)), (name("keyvalue-redb"), kind(true))]),
+            kinds: BTreeMap::from([
+                (name("keyvalue-nats"), kind(false, "wasi:keyvalue", "")),
+                (name("keyvalue-redb"), kind(true, "wasi:keyvalue", "")),
+                (name("http-server"), kind(false, "", "wasi:http/incoming-handler")),
+            ]),
         };
         rig.accept("adhoc", &app("adhoc", &["counter"]));
         rig
@@ -354,8 +366,23 @@ fn a_links_place_is_taken_once() {
 fn a_provider_may_have_several_targets_under_one_link_name() {
     let rig = Rig::new();
     let mut application = app("adhoc", &["counter", "hello"]);
-    application.providers.push(provider("web", "keyvalue-nats", false));
+    application.providers.push(provider("web", "http-server", false));
     application.links = vec![link("web", "counter"), link("web", "hello")];
+    rig.judge(&rig.apply("adhoc", &application)).unwrap();
+}
+
+#[test]
+fn a_new_link_that_never_can_work_is_refused_and_an_old_one_hinders_nobody() {
+    let mut rig = Rig::new();
+    let mut application = app("adhoc", &["counter"]);
+    application.providers.push(provider("kv", "keyvalue-nats", false));
+    application.actors[0].imports = vec!["wasi:keyvalue/store@0.2.0-draft".parse().unwrap()];
+    application.links = vec![link("counter", "kv")];
+    rig.accept("adhoc", &application);
+    let mut wrong = application.clone();
+    wrong.links.push(link("kv", "counter"));
+    rig.refuse(&rig.apply("adhoc", &wrong), ControlCode::Invalid, "provider kv (keyvalue-nats) calls nothing");
+    application.actors[0].imports = vec!["wasi:blobstore/blobstore@0.2.0-draft".parse().unwrap()];
     rig.judge(&rig.apply("adhoc", &application)).unwrap();
 }
 

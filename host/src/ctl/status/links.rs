@@ -12,18 +12,23 @@ use mesh_lattice::{
 use mesh_provider::End;
 use mesh_scheduler::World;
 
-use super::{is_present, reports, shown::shown, wanted};
+use super::{super::fit, Kind, is_present, reports, shown::shown, wanted};
 use crate::{converge::wanted::provider_link, known::resolve, providers::taken::mark};
 
 pub(super) fn links(
     world: &World,
     config: &BTreeMap<Name, Values>,
+    kinds: &BTreeMap<Name, Kind>,
     actors: &[ActorView],
     providers: &[ProviderView],
 ) -> Vec<LinkView> {
     let all = wanted(world).flat_map(|(app, _, application)| application.links.iter().map(move |link| (app, link)));
     all.map(|(app, link)| {
-        let (state, reason) = judge(world, config, link, actors, providers);
+        let misfit = fit::misfit(link, wanted(world).map(|(_, _, application)| application), kinds);
+        let (state, reason) = match misfit {
+            Some(reason) => (LinkState::Failed, reason),
+            None => judge(world, config, link, actors, providers),
+        };
         LinkView {
             source: link.source.clone(),
             target: link.target.clone(),
@@ -56,7 +61,7 @@ fn judge(
     }
     for end in [&link.source, &link.target] {
         if !is_ready(end, actors, providers) {
-            return (LinkState::Pending, format!("{end} is ready on no host"));
+            return (LinkState::Pending, unready(end, providers));
         }
     }
     match untaken(world, config, link) {
@@ -94,6 +99,16 @@ fn refusal(world: &World, link: &Link) -> Option<String> {
             provider.failed_links.iter().find(concerns).map(|failed| format!("{}: {}", provider.name, failed.reason))
         })
     })
+}
+
+/// Why an end is not ready: in its own words, where it says any.
+fn unready(end: &Name, providers: &[ProviderView]) -> String {
+    let provider = providers.iter().find(|provider| provider.name == *end);
+    let said = provider.and_then(|provider| provider.hosts.iter().find(|host| !host.reason.is_empty()));
+    match said {
+        Some(host) => format!("{end} is ready on no host: {}", host.reason),
+        None => format!("{end} is ready on no host"),
+    }
 }
 
 fn is_ready(name: &Name, actors: &[ActorView], providers: &[ProviderView]) -> bool {

@@ -65,6 +65,7 @@ fn status_at(world: &World, since: &mut Since, now: u64) -> Status {
         answered_by,
         lattice: &LatticeName::default(),
         world,
+        kinds: &BTreeMap::new(),
         leader: Some(answered_by),
         config: &BTreeMap::new(),
         trust: Vec::new(),

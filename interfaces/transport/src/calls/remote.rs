@@ -103,6 +103,10 @@ impl Remote {
         loop {
             tick.tick().await;
             let open = self.node.incoming.len() + self.node.outgoing.len();
+            // Without a connection nothing new can come, and there is nobody to tell.
+            if open == 0 && !self.node.connections.data_up() {
+                return true;
+            }
             if open == 0 && self.node.draining.receiver_count() == 0 {
                 return timeout(limit, self.node.settle()).await.is_ok();
             }
