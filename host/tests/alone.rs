@@ -249,10 +249,10 @@ fn an_actor_of_an_issuer_that_nobody_named_is_not_started() {
 fn what_is_wrong_with_its_files_is_said_and_nothing_starts() {
     let home = Home::new();
     let mut meshd = home.start(&json!({ "applications": 1 }));
-    assert_eq!(meshd.exit().code(), Some(1));
+    assert_eq!(meshd.exit().code(), Some(2));
     std::fs::remove_file(home.dir.path().join("trust.toml")).unwrap();
     let mut meshd = home.start(&json!({ "applications": [] }));
-    assert_eq!(meshd.exit().code(), Some(1));
+    assert_eq!(meshd.exit().code(), Some(2));
     let status = Command::new(env!("CARGO_BIN_EXE_meshd")).env_clear().stdin(Stdio::null()).status().unwrap();
     assert_eq!(status.code(), Some(2), "neither a server nor an assignment");
 }
