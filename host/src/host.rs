@@ -374,12 +374,16 @@ impl Shutdown {
         // 5. Stop the providers.
         self.stop(deadline, Stop::Providers).await;
 
-        // 6. Say that all of it has stopped, and give the lease back.
+        // 6. Say that all of it has stopped, and give the lease back; where nobody hears it, do not wait for answers.
         if let Some(lattice) = &mut self.lattice {
             lattice.leave.cancel();
-            if !lattice.task.is_finished() && timeout(FAREWELL, &mut lattice.task).await.is_err() {
-                lattice.task.abort();
+            if !lattice.task.is_finished() {
+                tokio::select! {
+                    _ = timeout(FAREWELL, &mut lattice.task) => {}
+                    () = lattice.connections.down() => {}
+                }
             }
+            lattice.task.abort();
         }
 
         // 7. Flush what is on its way: messages, spans.

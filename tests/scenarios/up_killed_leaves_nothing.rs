@@ -83,6 +83,7 @@ async fn a_detached_lattice_stays_until_down_and_keeps_its_keys() -> Result<()> 
     assert_eq!(pids(&read(dir.path())?), processes, "a second time changes nothing: {second}");
 
     mesh_tests::process::signal(processes[1], Signal::KILL)?;
+    eventually("the killed host is gone", PROMISED, || async { Ok((!runs(processes[1])).then_some(())) }).await?;
     run(&up, dir.path())?;
     let again = pids(&read(dir.path())?);
     assert_eq!((again[0], again[2]), (processes[0], processes[2]), "only what is missing is started");

@@ -214,6 +214,11 @@ impl Connections {
         if up { Ok(()) } else { Err(Disconnected) }
     }
 
+    /// Returns once the connection of state, leases and control requests is down.
+    pub async fn down(&self) {
+        let _ = self.health().wait_for(|health| !health.control_up).await;
+    }
+
     /// Whether the connection of state, leases and control requests is up.
     #[must_use]
     pub fn control_up(&self) -> bool {

@@ -13,7 +13,7 @@ use mesh_lattice::{
     wit::{from_wire, to_wire},
 };
 use mesh_provider::{
-    ConfigError, Context, End, Factory, LinkError, LinkId, Links, Provider, ProviderLink, Settings, StartError,
+    ConfigError, Context, Factory, LinkError, LinkId, Links, Provider, ProviderLink, Settings, StartError,
 };
 use serde_bytes::ByteBuf;
 
@@ -68,10 +68,8 @@ impl Factory for EchoFactory {
     }
 
     fn check_link(&self, _: &Values, link: &ProviderLink) -> Result<(), LinkError> {
-        match link.end {
-            End::Target => Ok(self.check(&link.config)?),
-            End::Source => Err(LinkError::Unsupported(CALLS_NOBODY.into())),
-        }
+        link.only_called(CALLS_NOBODY)?;
+        Ok(self.check(&link.config)?)
     }
 
     fn start(&self, context: Context) -> BoxFuture<'_, Result<Arc<dyn Provider>, StartError>> {
@@ -106,13 +104,7 @@ impl Echo {
 
 impl Provider for Echo {
     fn put_link(&self, link: ProviderLink) -> BoxFuture<'_, Result<(), LinkError>> {
-        let put = match link.end {
-            End::Target => {
-                self.links.put(link.id(), ());
-                Ok(())
-            }
-            End::Source => Err(LinkError::Unsupported(CALLS_NOBODY.into())),
-        };
+        let put = link.only_called(CALLS_NOBODY).map(|()| self.links.put(link.id(), ()));
         Box::pin(std::future::ready(put))
     }
 
@@ -135,6 +127,7 @@ mod tests {
     use std::time::Duration;
 
     use mesh_lattice::{Answer, CallId, Caller, LinkName, invocation::full_body};
+    use mesh_provider::End;
 
     use super::*;
 

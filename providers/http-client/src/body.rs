@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use mesh_lattice::{CallError, Code};
+use mesh_provider::Taken;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pin_project! {
     /// An answer's body; the provider waits for its end when it drains.
@@ -22,13 +22,13 @@ pin_project! {
         #[pin]
         late: Sleep,
         idle: Duration,
-        _running: TaskTrackerToken,
+        _taken: Taken,
     }
 }
 
 impl Paced {
-    pub(crate) fn new(inner: Incoming, idle: Duration, running: TaskTrackerToken) -> Self {
-        Self { inner, late: tokio::time::sleep(idle), idle, _running: running }
+    pub(crate) fn new(inner: Incoming, idle: Duration, taken: Taken) -> Self {
+        Self { inner, late: tokio::time::sleep(idle), idle, _taken: taken }
     }
 }
 

@@ -15,12 +15,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use mesh_lattice::{Answer, Body, CallError, Code, Reply, TraceContext, invocation::empty_body};
+use mesh_provider::Taken;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 use tokio::sync::Semaphore;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     body::Paced,
@@ -76,7 +76,7 @@ impl Client {
         parts: request::Parts,
         body: Option<Body>,
         trace: Option<&TraceContext>,
-        running: TaskTrackerToken,
+        taken: Taken,
     ) -> Result<Reply, CallError> {
         let Ok(_permit) = self.room.try_acquire() else {
             return Err(CallError::new(Code::Busy, "the link has as many requests under way as it may"));
@@ -86,7 +86,7 @@ impl Client {
         let answer = self.inner.request(request).await.map_err(|error| failed(&uri, &error))?;
         let (mut parts, body) = answer.into_parts();
         clean(&mut parts.headers);
-        Ok(reply(parts, Paced::new(body, self.settings.idle, running)))
+        Ok(reply(parts, Paced::new(body, self.settings.idle, taken)))
     }
 
     fn request(

@@ -2,6 +2,11 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use crate::{
+    client::{Client, Counters},
+    connect::{Resolve, System},
+    settings::LinkSettings,
+};
 use futures::future::BoxFuture;
 use mesh_lattice::{
     CallError, Code, Deadline, InterfacePattern, Invocation, Name, Params, Reply, Serve,
@@ -12,16 +17,8 @@ use mesh_lattice::{
     },
 };
 use mesh_provider::{
-    ConfigError, Context, End, Factory, LinkError, LinkId, Links, Metric, MetricKind, Provider, ProviderLink,
+    ConfigError, Context, Factory, Intake, LinkError, LinkId, Links, Metric, MetricKind, Provider, ProviderLink,
     StartError,
-};
-use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
-
-use crate::{
-    client::{Client, Counters},
-    connect::{Resolve, System},
-    settings::LinkSettings,
 };
 
 /// What `use` in a manifest says.
@@ -85,9 +82,7 @@ impl Factory for HttpClientFactory {
     }
 
     fn check_link(&self, config: &Values, link: &ProviderLink) -> Result<(), LinkError> {
-        if link.end != End::Target {
-            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
-        }
+        link.only_called(CALLS_NOBODY)?;
         Ok(LinkSettings::check(&link.config, config).map(drop)?)
     }
 
@@ -97,8 +92,7 @@ impl Factory for HttpClientFactory {
             config: context.config,
             resolve: Arc::clone(&self.resolve),
             counters: Counters::default(),
-            running: TaskTracker::new(),
-            stop: watch::channel(false).0,
+            intake: Intake::default(),
         };
         Box::pin(std::future::ready(Ok(Arc::new(provider) as Arc<dyn Provider>)))
     }
@@ -109,17 +103,13 @@ struct HttpClient {
     config: Values,
     resolve: Arc<dyn Resolve>,
     counters: Counters,
-    running: TaskTracker,
-    stop: watch::Sender<bool>,
+    intake: Intake,
 }
 
 impl HttpClient {
     async fn call(&self, invocation: Invocation) -> Result<Reply, CallError> {
         let client = self.links.find(&invocation.caller, &invocation.link, &invocation.interface)?;
-        let running = self.running.token();
-        if *self.stop.borrow() {
-            return Err(CallError::new(Code::Unavailable, "the provider is stopping"));
-        }
+        let taken = self.intake.take()?;
         if invocation.interface.interface() != "outgoing-handler" || &*invocation.operation != HANDLE {
             return Err(CallError::new(Code::UnknownOperation, "requests go out by outgoing-handler's handle"));
         }
@@ -127,7 +117,7 @@ impl HttpClient {
             Params::Http(parts) => *parts,
             Params::Wire(params) => from_wire::<(RequestHead,)>(&params)?.0.into_parts()?,
         };
-        let sending = client.send(parts, invocation.body, invocation.trace.as_ref(), running);
+        let sending = client.send(parts, invocation.body, invocation.trace.as_ref(), taken);
         match tokio::time::timeout(invocation.deadline.remaining(), sending).await {
             Ok(answer) => answer,
             Err(_) => Err(CallError::new(Code::DeadlineExceeded, "there was no answer in time")),
@@ -135,12 +125,8 @@ impl HttpClient {
     }
 
     async fn put(&self, link: ProviderLink) -> Result<(), LinkError> {
-        if link.end != End::Target {
-            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
-        }
-        if *self.stop.borrow() {
-            return Err(LinkError::Stopping);
-        }
+        link.only_called(CALLS_NOBODY)?;
+        self.intake.is_open()?;
         let settings = LinkSettings::read(&format!("a link of {}", link.peer), &link.config, &self.config)?;
         let resolve = Arc::clone(&self.resolve);
         let made = tokio::task::spawn_blocking(move || Client::new(settings, resolve)).await;
@@ -151,9 +137,8 @@ impl HttpClient {
     }
 
     async fn close(&self, deadline: Deadline) {
-        self.stop.send_replace(true);
-        self.running.close();
-        if tokio::time::timeout(deadline.remaining(), self.running.wait()).await.is_err() {
+        self.intake.close();
+        if tokio::time::timeout(deadline.remaining(), self.intake.ended()).await.is_err() {
             tracing::warn!("requests that did not end in time are given up");
         }
     }

@@ -1,20 +1,14 @@
 //! The provider: its links, and which connection each of them uses.
 
-use std::{
-    collections::HashMap,
-    io,
-    path::PathBuf,
-    sync::{Arc, Weak},
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use futures::future::{BoxFuture, join_all};
 use mesh_lattice::{CallError, Code, Deadline, InterfacePattern, Invocation, Name, Reply, Serve, application::Values};
 use mesh_provider::{
-    ConfigError, Context, End, Factory, LinkError, LinkId, Links, NatsDefault, Provider, ProviderLink, StartError,
-    keyvalue,
+    ConfigError, Context, Factory, Intake, LinkError, LinkId, Links, NatsDefault, Provider, ProviderLink, Shared,
+    StartError, keyvalue,
 };
-use tokio::sync::{Mutex, OnceCell, watch};
-use tokio_util::task::TaskTracker;
+use tokio::sync::OnceCell;
 
 use crate::{
     connection::Connection,
@@ -25,9 +19,6 @@ use crate::{
 
 /// What `use` in a manifest says.
 pub const KIND: &str = "keyvalue-nats";
-
-/// What is said of a link that begins at it.
-const CALLS_NOBODY: &str = "a key-value store is called and calls nobody: put the link the other way round";
 
 /// Starts providers of key-value in NATS.
 #[derive(Debug, Clone)]
@@ -68,9 +59,7 @@ impl Factory for KeyvalueNatsFactory {
     }
 
     fn check_link(&self, config: &Values, link: &ProviderLink) -> Result<(), LinkError> {
-        if link.end != End::Target {
-            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
-        }
+        link.only_called(keyvalue::CALLS_NOBODY)?;
         Ok(LinkSettings::check(&link.config, config).map(drop)?)
     }
 
@@ -83,15 +72,13 @@ impl Factory for KeyvalueNatsFactory {
                 &context.config,
                 context.default_nats.as_ref(),
             )?;
-            let (stop, _) = watch::channel(false);
             Ok(Arc::new(KeyvalueNats {
                 links: Links::with_operators(Linked { settings: own, store: OnceCell::new() }),
                 config: context.config,
                 default: context.default_nats,
                 data_dir: context.data_dir,
-                connections: Mutex::default(),
-                calls: TaskTracker::new(),
-                stop,
+                connections: Shared::default(),
+                intake: Intake::default(),
             }) as Arc<dyn Provider>)
         };
         Box::pin(std::future::ready(start()))
@@ -104,13 +91,12 @@ struct KeyvalueNats {
     default: Option<NatsDefault>,
     data_dir: PathBuf,
     /// A connection lives as long as a link uses it.
-    connections: Mutex<HashMap<ServerSettings, Weak<Shared>>>,
-    calls: TaskTracker,
-    stop: watch::Sender<bool>,
+    connections: Shared<ServerSettings, Backend>,
+    intake: Intake,
 }
 
 /// A connection, and the counters that are being added to over it.
-struct Shared {
+struct Backend {
     connection: Arc<Connection>,
     counters: Arc<Counters>,
 }
@@ -118,41 +104,34 @@ struct Shared {
 /// A link, and its store once it was needed.
 struct Linked {
     settings: LinkSettings,
-    store: OnceCell<(NatsStore, Arc<Shared>)>,
+    store: OnceCell<(NatsStore, Arc<Backend>)>,
 }
 
 impl KeyvalueNats {
     async fn store<'a>(&self, linked: &'a Linked) -> io::Result<&'a NatsStore> {
         let made = linked.store.get_or_try_init(|| async {
-            let shared = self.connect(&linked.settings.server).await?;
+            let backend = self.connect(&linked.settings.server).await?;
             let store = NatsStore {
-                connection: Arc::clone(&shared.connection),
-                counters: Arc::clone(&shared.counters),
+                connection: Arc::clone(&backend.connection),
+                counters: Arc::clone(&backend.counters),
                 settings: linked.settings.clone(),
             };
-            Ok::<_, io::Error>((store, shared))
+            Ok::<_, io::Error>((store, backend))
         });
         Ok(&made.await?.0)
     }
 
-    async fn connect(&self, server: &ServerSettings) -> io::Result<Arc<Shared>> {
-        let mut connections = self.connections.lock().await;
-        connections.retain(|_, shared| shared.strong_count() > 0);
-        if let Some(shared) = connections.get(server).and_then(Weak::upgrade) {
-            return Ok(shared);
-        }
-        let connection = Connection::open(server, &self.data_dir).await?;
-        let shared = Arc::new(Shared { connection, counters: Arc::default() });
-        connections.insert(server.clone(), Arc::downgrade(&shared));
-        Ok(shared)
+    async fn connect(&self, server: &ServerSettings) -> io::Result<Arc<Backend>> {
+        let open = async {
+            let connection = Connection::open(server, &self.data_dir).await?;
+            Ok(Backend { connection, counters: Arc::default() })
+        };
+        self.connections.get_or_make(server, open).await
     }
 
     async fn call(&self, invocation: Invocation) -> Result<Reply, CallError> {
         let linked = self.links.find(&invocation.caller, &invocation.link, &invocation.interface)?;
-        let _running = self.calls.token();
-        if *self.stop.borrow() {
-            return Err(CallError::new(Code::Unavailable, "the provider is stopping"));
-        }
+        let _taken = self.intake.take()?;
         let store = self.store(&linked).await.map_err(|error| {
             CallError::new(Code::Backend, format!("NATS at {}: {error}", linked.settings.server.url))
         })?;
@@ -160,12 +139,8 @@ impl KeyvalueNats {
     }
 
     async fn put(&self, link: ProviderLink) -> Result<(), LinkError> {
-        if link.end != End::Target {
-            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
-        }
-        if *self.stop.borrow() {
-            return Err(LinkError::Stopping);
-        }
+        link.only_called(keyvalue::CALLS_NOBODY)?;
+        self.intake.is_open()?;
         let of = format!("a link of {}", link.peer);
         let settings = LinkSettings::read(&of, &link.config, &self.config, self.default.as_ref())?;
         let linked = Linked { settings, store: OnceCell::new() };
@@ -176,22 +151,17 @@ impl KeyvalueNats {
         Ok(())
     }
 
-    async fn shared(&self) -> Vec<Arc<Shared>> {
-        self.connections.lock().await.values().filter_map(Weak::upgrade).collect()
-    }
-
     async fn close(&self, deadline: Deadline) {
-        self.stop.send_replace(true);
-        self.calls.close();
-        let shared = self.shared().await;
+        self.intake.close();
+        let backends = self.connections.all().await;
         let ended = async {
-            self.calls.wait().await;
-            join_all(shared.iter().map(|shared| shared.counters.ended())).await;
+            self.intake.ended().await;
+            join_all(backends.iter().map(|backend| backend.counters.ended())).await;
         };
         if tokio::time::timeout(deadline.remaining(), ended).await.is_err() {
             tracing::warn!("key-value operations that did not end in time are given up");
         }
-        join_all(shared.iter().map(|shared| shared.connection.close(deadline))).await;
+        join_all(backends.iter().map(|backend| backend.connection.close(deadline))).await;
     }
 }
 
@@ -213,8 +183,8 @@ impl Provider for KeyvalueNats {
 
     fn health(&self) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
-            match self.shared().await.iter().find(|shared| !shared.connection.is_connected()) {
-                Some(shared) => Err(format!("not connected to NATS at {}", shared.connection.url())),
+            match self.connections.all().await.iter().find(|backend| !backend.connection.is_connected()) {
+                Some(backend) => Err(format!("not connected to NATS at {}", backend.connection.url())),
                 None => Ok(()),
             }
         })

@@ -13,8 +13,7 @@ use std::{
 use futures::future::BoxFuture;
 use mesh_lattice::{CallError, Code, Deadline, InterfacePattern, Invocation, Name, Reply, Serve, application::Values};
 use mesh_provider::{
-    ConfigError, Context, End, Factory, LinkError, LinkId, Links, Provider, ProviderLink, Settings, StartError,
-    keyvalue,
+    ConfigError, Context, Factory, LinkError, LinkId, Links, Provider, ProviderLink, Settings, StartError, keyvalue,
 };
 use parking_lot::RwLock;
 use redb::Database;
@@ -30,9 +29,6 @@ const DEFAULT_BUCKET: &str = "default";
 
 /// The file in the provider's directory.
 const FILE: &str = "keyvalue.redb";
-
-/// What is said of a link that begins at it.
-const CALLS_NOBODY: &str = "a key-value store is called and calls nobody: put the link the other way round";
 
 /// Starts providers of key-value on disk.
 #[derive(Debug, Clone)]
@@ -75,9 +71,7 @@ impl Factory for KeyvalueRedbFactory {
     }
 
     fn check_link(&self, _: &Values, link: &ProviderLink) -> Result<(), LinkError> {
-        if link.end != End::Target {
-            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
-        }
+        link.only_called(keyvalue::CALLS_NOBODY)?;
         Ok(self.check(&link.config)?)
     }
 
@@ -191,9 +185,7 @@ impl Serve for KeyvalueRedb {
 impl Provider for KeyvalueRedb {
     fn put_link(&self, link: ProviderLink) -> BoxFuture<'_, Result<(), LinkError>> {
         let put = || {
-            if link.end != End::Target {
-                return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
-            }
+            link.only_called(keyvalue::CALLS_NOBODY)?;
             let mut settings = Settings::new(&link.config);
             let bucket = bucket(&mut settings).unwrap_or(&self.own).to_owned();
             settings.warn_unknown(&format!("a link of {}", link.peer));

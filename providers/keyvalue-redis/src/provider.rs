@@ -1,17 +1,14 @@
 //! The provider: its links, and which connection each of them uses.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Weak},
-};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use mesh_lattice::{CallError, Code, Deadline, InterfacePattern, Invocation, Name, Reply, Serve, application::Values};
 use mesh_provider::{
-    ConfigError, Context, End, Factory, LinkError, LinkId, Links, Provider, ProviderLink, StartError, keyvalue,
+    ConfigError, Context, Factory, Intake, LinkError, LinkId, Links, Provider, ProviderLink, Shared, StartError,
+    keyvalue,
 };
-use tokio::sync::{Mutex, OnceCell, watch};
-use tokio_util::task::TaskTracker;
+use tokio::sync::OnceCell;
 
 use crate::{
     connection::Connection,
@@ -24,9 +21,6 @@ pub const KIND: &str = "keyvalue-redis";
 
 /// What guests that were written for a provider without buckets open: the link's own.
 const ALIAS: &str = "default";
-
-/// What is said of a link that begins at it.
-const CALLS_NOBODY: &str = "a key-value store is called and calls nobody: put the link the other way round";
 
 /// Starts providers of key-value in Redis.
 #[derive(Debug, Clone)]
@@ -67,9 +61,7 @@ impl Factory for KeyvalueRedisFactory {
     }
 
     fn check_link(&self, config: &Values, link: &ProviderLink) -> Result<(), LinkError> {
-        if link.end != End::Target {
-            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
-        }
+        link.only_called(keyvalue::CALLS_NOBODY)?;
         Ok(LinkSettings::check(&link.config, config).map(drop)?)
     }
 
@@ -77,13 +69,11 @@ impl Factory for KeyvalueRedisFactory {
         let start = || {
             // Operators have no link: they get what the provider itself was told.
             let settings = LinkSettings::read(context.name.as_str(), &Values::new(), &context.config)?;
-            let (stop, _) = watch::channel(false);
             Ok(Arc::new(KeyvalueRedis {
                 links: Links::with_operators(Linked { settings, store: OnceCell::new() }),
                 config: context.config,
-                connections: Mutex::default(),
-                calls: TaskTracker::new(),
-                stop,
+                connections: Shared::default(),
+                intake: Intake::default(),
             }) as Arc<dyn Provider>)
         };
         Box::pin(std::future::ready(start()))
@@ -94,9 +84,8 @@ struct KeyvalueRedis {
     links: Links<Linked>,
     config: Values,
     /// A connection lives as long as a link uses it.
-    connections: Mutex<HashMap<ServerSettings, Weak<Connection>>>,
-    calls: TaskTracker,
-    stop: watch::Sender<bool>,
+    connections: Shared<ServerSettings, Connection>,
+    intake: Intake,
 }
 
 /// A link, and its store once it was needed.
@@ -107,27 +96,17 @@ struct Linked {
 
 impl KeyvalueRedis {
     async fn store<'a>(&self, linked: &'a Linked) -> Result<&'a RedisStore, std::io::Error> {
-        let make = || async { Ok(RedisStore { connection: self.connect(&linked.settings.server).await? }) };
+        let server = &linked.settings.server;
+        let make = || async {
+            let connection = self.connections.get_or_make(server, Connection::open(server)).await?;
+            Ok(RedisStore { connection })
+        };
         linked.store.get_or_try_init(make).await
-    }
-
-    async fn connect(&self, server: &ServerSettings) -> Result<Arc<Connection>, std::io::Error> {
-        let mut connections = self.connections.lock().await;
-        connections.retain(|_, connection| connection.strong_count() > 0);
-        if let Some(connection) = connections.get(server).and_then(Weak::upgrade) {
-            return Ok(connection);
-        }
-        let connection = Arc::new(Connection::open(server).await?);
-        connections.insert(server.clone(), Arc::downgrade(&connection));
-        Ok(connection)
     }
 
     async fn call(&self, invocation: Invocation) -> Result<Reply, CallError> {
         let linked = self.links.find(&invocation.caller, &invocation.link, &invocation.interface)?;
-        let _running = self.calls.token();
-        if *self.stop.borrow() {
-            return Err(CallError::new(Code::Unavailable, "the provider is stopping"));
-        }
+        let _taken = self.intake.take()?;
         let store = self.store(&linked).await;
         let store = store.map_err(|error| CallError::new(Code::Backend, format!("Redis: {error}")))?;
         let own = keyvalue::Own { bucket: &linked.settings.bucket, alias: Some(ALIAS) };
@@ -135,12 +114,8 @@ impl KeyvalueRedis {
     }
 
     async fn put(&self, link: ProviderLink) -> Result<(), LinkError> {
-        if link.end != End::Target {
-            return Err(LinkError::Unsupported(CALLS_NOBODY.into()));
-        }
-        if *self.stop.borrow() {
-            return Err(LinkError::Stopping);
-        }
+        link.only_called(keyvalue::CALLS_NOBODY)?;
+        self.intake.is_open()?;
         let settings = LinkSettings::read(&format!("a link of {}", link.peer), &link.config, &self.config)?;
         let linked = Linked { settings, store: OnceCell::new() };
         let what = "the connection to Redis cannot be prepared".to_owned();
@@ -150,16 +125,15 @@ impl KeyvalueRedis {
     }
 
     async fn close(&self, deadline: Deadline) {
-        self.stop.send_replace(true);
-        self.calls.close();
-        if tokio::time::timeout(deadline.remaining(), self.calls.wait()).await.is_err() {
+        self.intake.close();
+        if tokio::time::timeout(deadline.remaining(), self.intake.ended()).await.is_err() {
             tracing::warn!("key-value operations that did not end in time are given up");
         }
     }
 
     /// Asks each server: one that broke is connected to again by that, before a call needs it.
     async fn check(&self) -> Result<(), String> {
-        let connections: Vec<_> = self.connections.lock().await.values().filter_map(Weak::upgrade).collect();
+        let connections = self.connections.all().await;
         let answers = futures::future::join_all(connections.iter().map(|connection| connection.ping())).await;
         answers.into_iter().collect()
     }

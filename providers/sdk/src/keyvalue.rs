@@ -29,6 +29,9 @@ pub const MAX_KEY: usize = 1024;
 /// More keys in one batch are refused.
 pub const MAX_BATCH: usize = 10_000;
 
+/// What is said of a link that begins at a store.
+pub const CALLS_NOBODY: &str = "a key-value store is called and calls nobody: put the link the other way round";
+
 /// Where an operation works, and until when.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {

@@ -5,6 +5,8 @@
 //! | [`provider`] | [`Provider`], [`Factory`], [`Context`]: what a host and a provider say to each other |
 //! | [`settings`] | configuration, text by text, as typed values; errors name the key |
 //! | [`links`] | which caller has a link to this provider, and with which settings |
+//! | [`intake`] | which calls a provider has taken, and whether it takes more |
+//! | [`shared`] | what several links use together, made by the first and gone with the last |
 //! | [`keyvalue`] | `wasi:keyvalue` from bytes to a backend and back, the same for every backend |
 //! | [`metric`] | what a provider counts, for its host's `/metrics` |
 //! | [`jitter`] | random waits, so that many who failed together do not come back together |
@@ -39,14 +41,18 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod intake;
 pub mod jitter;
 pub mod keyvalue;
 pub mod links;
 pub mod metric;
 pub mod provider;
 pub mod settings;
+pub mod shared;
 
+pub use intake::{Intake, Taken};
 pub use links::Links;
 pub use metric::{Metric, MetricKind};
 pub use provider::{Context, End, Factory, LinkError, LinkId, NatsDefault, Provider, ProviderLink, StartError};
 pub use settings::{ConfigError, Settings};
+pub use shared::Shared;

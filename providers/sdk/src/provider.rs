@@ -60,6 +60,18 @@ pub struct ProviderLink {
 }
 
 impl ProviderLink {
+    /// Refuses a link that begins at a provider which is only called.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::Unsupported`] with these words.
+    pub fn only_called(&self, otherwise: &str) -> Result<(), LinkError> {
+        match self.end {
+            End::Target => Ok(()),
+            End::Source => Err(LinkError::Unsupported(otherwise.to_owned())),
+        }
+    }
+
     /// What tells this link apart from the provider's other links.
     #[must_use]
     pub fn id(&self) -> LinkId {
