@@ -17,6 +17,8 @@
 
 #[path = "../../host/runtime/benches/support/bare.rs"]
 mod bare;
+#[path = "../../host/runtime/benches/support/compare.rs"]
+mod compare;
 #[path = "../../host/runtime/benches/support/handler.rs"]
 mod handler;
 #[path = "lattice/hello.rs"]
@@ -98,8 +100,7 @@ fn main() -> Result<()> {
         anyhow::Ok((lattice, address, reused))
     })?;
     let component = std::fs::read(mesh_tests::guest::unsigned("hello")?)?;
-    let floors = runtime.block_on(hello::Floors::serve(&component))?;
-    floors.compare(&runtime, address, reused)?;
+    hello::beside_floors(&runtime, &component, address, reused)?;
     runtime.block_on(one_and_two(one, address))
 }
 

@@ -18,6 +18,8 @@
 
 #[path = "support/bare.rs"]
 mod bare;
+#[path = "support/compare.rs"]
+mod compare;
 #[path = "../tests/runtime/guests.rs"]
 mod guests;
 #[path = "support/handler.rs"]
@@ -29,27 +31,24 @@ mod peer;
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
     sync::{Arc, LazyLock},
     time::Duration,
 };
 
+use compare::listen;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::body::Incoming;
 use mesh_lattice::{
     Answer, Body, CallError, Caller, Code, Deadline, Interface, Invocation, LinkName, Params, Serve, id::CallId,
     invocation::empty_body,
 };
 use mesh_runtime::Actor;
-use tokio::net::TcpListener;
-
-const ROUNDS: usize = 5;
-const TIME: Duration = Duration::from_secs(2);
+use tokio::task::JoinSet;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut servers = JoinSet::new();
     let (ours, reused, floor, peer) = runtime.block_on(async {
         let hello = guests::guest("hello");
         let bare = Arc::new(bare::Bare::new(hello.bytes()).unwrap());
@@ -60,10 +59,10 @@ fn main() {
         let actor = engine.actor(&hello, config, peer::Peer::nobody()).await.unwrap();
         let reusing = engine.actor(&hello, reusing, peer::Peer::nobody()).await.unwrap();
         (
-            listen(move |request| answer(Arc::clone(&actor), request)).await,
-            listen(move |request| answer(Arc::clone(&reusing), request)).await,
-            listen(move |request| Arc::clone(&bare).serve(request)).await,
-            listen(move |request| Arc::clone(&handler).serve(request)).await,
+            listen(&mut servers, move |request| answer(Arc::clone(&actor), request)).await.unwrap(),
+            listen(&mut servers, move |request| answer(Arc::clone(&reusing), request)).await.unwrap(),
+            listen(&mut servers, move |request| Arc::clone(&bare).serve(request)).await.unwrap(),
+            listen(&mut servers, move |request| Arc::clone(&handler).serve(request)).await.unwrap(),
         )
     });
     let only: Option<String> = std::env::var("ONLY").ok();
@@ -74,59 +73,12 @@ fn main() {
             "bare" => floor,
             _ => peer,
         };
-        println!("{only}: {:.0} requests/s", load::measure(&runtime, address, 16, TIME * 10));
+        println!("{only}: {:.0} requests/s", load::measure(&runtime, address, 16, Duration::from_secs(20)));
         return;
     }
-    println!("hello over HTTP/1, {ROUNDS} interleaved rounds of {TIME:?}, medians:");
-    println!(
-        "connections   actor/s   reused/s   bare/s   ProxyHandler/s   actor/bare   actor/ProxyHandler   reused/ProxyHandler"
-    );
-    for connections in [1, 16, 64] {
-        let rounds: Vec<[f64; 4]> = (0..ROUNDS)
-            .map(|_| [ours, reused, floor, peer].map(|address| load::measure(&runtime, address, connections, TIME)))
-            .collect();
-        let median = |of: fn(&[f64; 4]) -> f64| {
-            let mut values: Vec<f64> = rounds.iter().map(of).collect();
-            values.sort_by(f64::total_cmp);
-            values[ROUNDS / 2]
-        };
-        println!(
-            "{connections:>11} {:>9.0} {:>10.0} {:>8.0} {:>16.0} {:>12.2} {:>20.2} {:>21.2}",
-            median(|round| round[0]),
-            median(|round| round[1]),
-            median(|round| round[2]),
-            median(|round| round[3]),
-            median(|round| round[0] / round[2]),
-            median(|round| round[0] / round[3]),
-            median(|round| round[1] / round[3]),
-        );
-    }
-}
-
-/// One server on a port of its own, with the settings of `wasmtime serve`.
-async fn listen<F, R, B>(service: F) -> SocketAddr
-where
-    F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
-    R: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
-    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let service = service_fn(service.clone());
-            tokio::spawn(async move {
-                let mut http = http1::Builder::new();
-                http.timer(TokioTimer::new()).keep_alive(true);
-                // A load generator hangs up as it likes.
-                drop(http.serve_connection(TokioIo::new(stream), service).await);
-            });
-        }
-    });
-    address
+    let all = [("actor", ours), ("reused", reused), ("bare", floor), ("ProxyHandler", peer)];
+    let ratios = [("actor", "bare"), ("actor", "ProxyHandler"), ("reused", "ProxyHandler")];
+    compare::compare(&runtime, all, &ratios);
 }
 
 async fn answer(actor: Arc<Actor>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
