@@ -26,6 +26,10 @@ pub struct Interface(Arc<str>);
 #[serde(try_from = "String", into = "String")]
 pub struct InterfacePattern(Arc<str>);
 
+/// The interface under which the functions at the root of a component go, in calls and in links: those that belong to
+/// none. WIT has no name for it; this is the one that tools print such components with.
+pub const ROOT: &str = "root:component/root";
+
 /// The parts of a name, borrowed from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Parts<'a> {

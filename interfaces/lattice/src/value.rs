@@ -31,11 +31,12 @@
 
 mod decode;
 mod encode;
+pub mod form;
 mod read;
 mod types;
 
-pub use decode::{DecodeError, decode};
-pub use encode::{EncodeError, encode};
+pub use decode::{DecodeError, decode, decode_into};
+pub use encode::{EncodeError, encode, encode_from, encode_tuple_from};
 pub use read::{ReadError, read, read_carrying};
 pub use types::{Type, Value};
 

@@ -1,8 +1,10 @@
 //! Bytes to values, by the type that is wanted: nothing is allocated for a length that is not there.
 
-use bytes::Bytes;
-
-use super::{GROWTH, MAX_DEPTH, MAX_ITEMS, ROOM, Type, Value, skip};
+use super::{
+    GROWTH, MAX_DEPTH, MAX_ITEMS, ROOM, Type, Value,
+    form::{Branch, Builder, Leaf, Plain},
+    skip,
+};
 
 /// Bytes that are not a value of that type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,13 +41,22 @@ pub enum DecodeError {
 ///
 /// Where `bytes` are not such a value.
 pub fn decode(ty: &Type, bytes: &[u8]) -> Result<Value, DecodeError> {
-    let room = bytes.len().saturating_mul(GROWTH).saturating_add(ROOM);
-    let mut reader = Reader { rest: bytes, items: 0, room };
+    decode_into(&mut Plain, ty, bytes, bytes.len().saturating_mul(GROWTH).saturating_add(ROOM))
+}
+
+/// The same, as a value of the kind that `builder` makes, where what it takes in memory is `room` bytes at most.
+///
+/// # Errors
+///
+/// Where `bytes` are not such a value.
+pub fn decode_into<B: Builder>(builder: &mut B, ty: &Type, bytes: &[u8], room: usize) -> Result<B::Value, DecodeError> {
+    let mut reader = Reader { builder, rest: bytes, items: 0, room };
     let value = reader.value(ty, 0)?;
     if reader.rest.is_empty() { Ok(value) } else { Err(DecodeError::Trailing) }
 }
 
-struct Reader<'a> {
+struct Reader<'a, 'b, B> {
+    builder: &'b mut B,
     rest: &'a [u8],
     items: usize,
     /// What may still be allocated, in bytes.
@@ -59,8 +70,8 @@ enum Number {
     F64(f64),
 }
 
-impl<'a> Reader<'a> {
-    fn value(&mut self, ty: &Type, depth: usize) -> Result<Value, DecodeError> {
+impl<'a, B: Builder> Reader<'a, '_, B> {
+    fn value(&mut self, ty: &Type, depth: usize) -> Result<B::Value, DecodeError> {
         if depth >= MAX_DEPTH {
             return Err(DecodeError::TooDeep);
         }
@@ -68,32 +79,38 @@ impl<'a> Reader<'a> {
         if self.items > MAX_ITEMS || self.room == 0 {
             return Err(DecodeError::TooMany);
         }
-        Ok(match ty {
+        let leaf = match ty {
             Type::Bool => match self.byte()? {
-                0xc2 => Value::Bool(false),
-                0xc3 => Value::Bool(true),
+                0xc2 => Leaf::Bool(false),
+                0xc3 => Leaf::Bool(true),
                 _ => return Err(DecodeError::Mismatch("bool")),
             },
-            Type::S8 => Value::S8(self.integer(ty)?),
-            Type::U8 => Value::U8(self.integer(ty)?),
-            Type::S16 => Value::S16(self.integer(ty)?),
-            Type::U16 => Value::U16(self.integer(ty)?),
-            Type::S32 => Value::S32(self.integer(ty)?),
-            Type::U32 => Value::U32(self.integer(ty)?),
-            Type::S64 => Value::S64(self.integer(ty)?),
-            Type::U64 => Value::U64(self.integer(ty)?),
-            Type::F32 => Value::F32(self.f32()?),
-            Type::F64 => Value::F64(self.f64()?),
-            Type::Char => Value::Char(self.char()?),
-            Type::String => Value::String(self.owned()?),
-            Type::Resource => Value::Resource(self.kept()?),
-            ty if ty.is_bytes() => Value::Bytes(self.kept()?),
-            ty => self.compound(ty, depth + 1)?,
-        })
+            Type::S8 => Leaf::S8(self.integer(ty)?),
+            Type::U8 => Leaf::U8(self.integer(ty)?),
+            Type::S16 => Leaf::S16(self.integer(ty)?),
+            Type::U16 => Leaf::U16(self.integer(ty)?),
+            Type::S32 => Leaf::S32(self.integer(ty)?),
+            Type::U32 => Leaf::U32(self.integer(ty)?),
+            Type::S64 => Leaf::S64(self.integer(ty)?),
+            Type::U64 => Leaf::U64(self.integer(ty)?),
+            Type::F32 => Leaf::F32(self.f32()?),
+            Type::F64 => Leaf::F64(self.f64()?),
+            Type::Char => Leaf::Char(self.char()?),
+            Type::String => Leaf::String(self.kept_string()?),
+            Type::Resource => Leaf::Handle(self.kept(1)?),
+            Type::Enum(cases) => {
+                let case = self.kept_string()?;
+                known(cases.iter().any(|known| known == case), case)?;
+                Leaf::Enum(case)
+            }
+            ty if ty.is_bytes() => Leaf::Bytes(self.kept(B::BYTE)?),
+            ty => return self.compound(ty, depth + 1),
+        };
+        Ok(self.builder.leaf(leaf))
     }
 
-    fn compound(&mut self, ty: &Type, depth: usize) -> Result<Value, DecodeError> {
-        match ty {
+    fn compound(&mut self, ty: &Type, depth: usize) -> Result<B::Value, DecodeError> {
+        let branch = match ty {
             Type::List(item) => {
                 let length = self.array("list")?;
                 self.charge(length)?;
@@ -101,7 +118,7 @@ impl<'a> Reader<'a> {
                 for _ in 0..length {
                     values.push(self.value(item, depth)?);
                 }
-                Ok(Value::List(values))
+                Branch::List(values)
             }
             Type::Tuple(types) => {
                 if self.array("tuple")? != types.len() {
@@ -112,27 +129,22 @@ impl<'a> Reader<'a> {
                 for ty in types {
                     values.push(self.value(ty, depth)?);
                 }
-                Ok(Value::Tuple(values))
+                Branch::Tuple(values)
             }
-            Type::Record(fields) => self.record(fields, depth),
-            Type::Enum(cases) => {
-                let case = self.string()?;
-                known(cases.iter().any(|known| known == case), case)?;
-                self.charge_bytes(case.len())?;
-                Ok(Value::Enum(case.to_owned()))
-            }
-            Type::Variant(cases) => self.variant(cases, depth),
-            Type::Option(inner) => self.option(inner, depth),
-            Type::Result { ok, err } => self.result(ok.as_deref(), err.as_deref(), depth),
-            Type::Flags(names) => self.flags(names),
-            ty => Err(DecodeError::Mismatch(ty.name())),
-        }
+            Type::Record(fields) => self.record(fields, depth)?,
+            Type::Variant(cases) => self.variant(cases, depth)?,
+            Type::Option(inner) => self.option(inner, depth)?,
+            Type::Result { ok, err } => self.result(ok.as_deref(), err.as_deref(), depth)?,
+            Type::Flags(names) => self.flags(names)?,
+            ty => return Err(DecodeError::Mismatch(ty.name())),
+        };
+        Ok(self.builder.branch(branch))
     }
 
-    fn record(&mut self, fields: &[(String, Type)], depth: usize) -> Result<Value, DecodeError> {
+    fn record(&mut self, fields: &[(String, Type)], depth: usize) -> Result<Branch<B::Value>, DecodeError> {
         // Once as they are found and once in their order, with their names.
         self.charge(4 * fields.len())?;
-        let mut found: Vec<Option<Value>> = vec![None; fields.len()];
+        let mut found: Vec<Option<B::Value>> = fields.iter().map(|_| None).collect();
         for _ in 0..self.map("record")? {
             let name = self.string()?;
             let Some((at, (_, ty))) = fields.iter().enumerate().find(|(_, (field, _))| field == name) else {
@@ -147,13 +159,13 @@ impl<'a> Reader<'a> {
         }
         let values = fields.iter().zip(found).map(|((name, ty), value)| match (value, ty) {
             (Some(value), _) => Ok((name.clone(), value)),
-            (None, Type::Option(_)) => Ok((name.clone(), Value::Option(None))),
+            (None, Type::Option(_)) => Ok((name.clone(), self.builder.branch(Branch::Option(None)))),
             (None, _) => Err(DecodeError::Field(name.clone())),
         });
-        values.collect::<Result<_, _>>().map(Value::Record)
+        values.collect::<Result<_, _>>().map(Branch::Record)
     }
 
-    fn variant(&mut self, cases: &[(String, Option<Type>)], depth: usize) -> Result<Value, DecodeError> {
+    fn variant(&mut self, cases: &[(String, Option<Type>)], depth: usize) -> Result<Branch<B::Value>, DecodeError> {
         let bare = matches!(self.rest.first(), Some(0xa0..=0xbf | 0xd9..=0xdb));
         if !bare && self.map("variant")? != 1 {
             return Err(DecodeError::Mismatch("variant: a name, or a map of one entry"));
@@ -162,30 +174,30 @@ impl<'a> Reader<'a> {
         let (_, ty) = cases.iter().find(|(known, _)| known == case).ok_or_else(|| unknown(case))?;
         self.charge_bytes(case.len())?;
         match (ty, bare) {
-            (None, true) => Ok(Value::Variant(case.to_owned(), None)),
+            (None, true) => Ok(Branch::Variant(case.to_owned(), None)),
             (Some(ty), false) => {
                 self.charge(1)?;
                 let payload = self.value(ty, depth)?;
-                Ok(Value::Variant(case.to_owned(), Some(Box::new(payload))))
+                Ok(Branch::Variant(case.to_owned(), Some(Box::new(payload))))
             }
             _ => Err(DecodeError::Mismatch("variant with such a payload")),
         }
     }
 
-    fn option(&mut self, inner: &Type, depth: usize) -> Result<Value, DecodeError> {
+    fn option(&mut self, inner: &Type, depth: usize) -> Result<Branch<B::Value>, DecodeError> {
         if self.rest.first() == Some(&0xc0) {
             self.byte()?;
-            return Ok(Value::Option(None));
+            return Ok(Branch::Option(None));
         }
         if matches!(inner, Type::Option(_)) && self.array("option of an option")? != 1 {
             return Err(DecodeError::Mismatch("option of an option: nil, or an array of one"));
         }
         self.charge(1)?;
         let value = self.value(inner, depth)?;
-        Ok(Value::Option(Some(Box::new(value))))
+        Ok(Branch::Option(Some(Box::new(value))))
     }
 
-    fn result(&mut self, ok: Option<&Type>, err: Option<&Type>, depth: usize) -> Result<Value, DecodeError> {
+    fn result(&mut self, ok: Option<&Type>, err: Option<&Type>, depth: usize) -> Result<Branch<B::Value>, DecodeError> {
         if self.map("result")? != 1 {
             return Err(DecodeError::Mismatch("result: a map of one entry"));
         }
@@ -203,10 +215,10 @@ impl<'a> Reader<'a> {
             None if self.byte()? == 0xc0 => None,
             None => return Err(DecodeError::Mismatch("result with such a payload")),
         };
-        Ok(Value::Result(if case == "ok" { Ok(value) } else { Err(value) }))
+        Ok(Branch::Result(if case == "ok" { Ok(value) } else { Err(value) }))
     }
 
-    fn flags(&mut self, names: &[String]) -> Result<Value, DecodeError> {
+    fn flags(&mut self, names: &[String]) -> Result<Branch<B::Value>, DecodeError> {
         let length = self.array("flags")?;
         self.charge(names.len())?;
         let mut set = vec![false; names.len()];
@@ -219,12 +231,12 @@ impl<'a> Reader<'a> {
             }
         }
         let set = names.iter().zip(set).filter(|(_, set)| *set).map(|(name, _)| name.clone());
-        Ok(Value::Flags(set.collect()))
+        Ok(Branch::Flags(set.collect()))
     }
 
     /// Pays for so many values before they are allocated.
     fn charge(&mut self, values: usize) -> Result<(), DecodeError> {
-        self.charge_bytes(values.saturating_mul(size_of::<Value>()))
+        self.charge_bytes(values.saturating_mul(size_of::<B::Value>()))
     }
 
     fn charge_bytes(&mut self, bytes: usize) -> Result<(), DecodeError> {
@@ -233,18 +245,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Text that is kept.
-    fn owned(&mut self) -> Result<String, DecodeError> {
+    fn kept_string(&mut self) -> Result<&'a str, DecodeError> {
         let text = self.string()?;
         self.charge_bytes(text.len())?;
-        Ok(text.to_owned())
+        Ok(text)
     }
 
-    /// Bytes that are kept.
-    fn kept(&mut self) -> Result<Bytes, DecodeError> {
+    /// Bytes that are kept, so many for each.
+    fn kept(&mut self, cost: usize) -> Result<&'a [u8], DecodeError> {
         let bytes = self.binary()?;
         // What shares bytes has a few words of its own.
-        self.charge_bytes(bytes.len() + 2 * size_of::<Value>())?;
-        Ok(Bytes::copy_from_slice(bytes))
+        self.charge_bytes(bytes.len().saturating_mul(cost).saturating_add(2 * size_of::<B::Value>()))?;
+        Ok(bytes)
     }
 
     fn byte(&mut self) -> Result<u8, DecodeError> {

@@ -1,6 +1,9 @@
 //! Values to bytes: one form for each value, so that equal values are equal bytes.
 
-use super::{MAX_DEPTH, MAX_ITEMS, Type, Value};
+use super::{
+    MAX_DEPTH, MAX_ITEMS, Type, Value,
+    form::{Leaf, Plain, View, Viewer},
+};
 
 /// A value that cannot be written as that type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,16 +31,40 @@ pub enum EncodeError {
 ///
 /// Where the value is not of the type, or nests too deep, or is too large.
 pub fn encode(ty: &Type, value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    Writer { out, items: 0 }.value(ty, value, 0)
+    encode_from(&Plain, ty, value, out)
 }
 
-struct Writer<'a> {
+/// The same, where the value is of the kind that `viewer` looks at.
+///
+/// # Errors
+///
+/// Where the value is not of the type, or nests too deep, or is too large.
+pub fn encode_from<K: Viewer>(viewer: &K, ty: &Type, value: &K::Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    Writer { viewer, out, items: 0 }.value(ty, value, 0)
+}
+
+/// Appends a tuple of the types `types`, whose members lie in `values`: parameters, which are no value of their own.
+///
+/// # Errors
+///
+/// Where there are not as many, or one of them is not of its type, or nests too deep, or is too large.
+pub fn encode_tuple_from<K: Viewer>(
+    viewer: &K,
+    types: &[Type],
+    values: &[K::Value],
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    Writer { viewer, out, items: 1 }.tuple(types, values, 1)
+}
+
+struct Writer<'a, K> {
+    viewer: &'a K,
     out: &'a mut Vec<u8>,
     items: usize,
 }
 
-impl Writer<'_> {
-    fn value(&mut self, ty: &Type, value: &Value, depth: usize) -> Result<(), EncodeError> {
+impl<K: Viewer> Writer<'_, K> {
+    fn value(&mut self, ty: &Type, value: &K::Value, depth: usize) -> Result<(), EncodeError> {
         if depth >= MAX_DEPTH {
             return Err(EncodeError::TooDeep);
         }
@@ -45,49 +72,61 @@ impl Writer<'_> {
         if self.items > MAX_ITEMS {
             return Err(EncodeError::TooLarge);
         }
-        match (ty, value) {
-            (Type::Bool, Value::Bool(value)) => self.out.push(if *value { 0xc3 } else { 0xc2 }),
-            (Type::S8, Value::S8(value)) => self.signed((*value).into()),
-            (Type::S16, Value::S16(value)) => self.signed((*value).into()),
-            (Type::S32, Value::S32(value)) => self.signed((*value).into()),
-            (Type::S64, Value::S64(value)) => self.signed(*value),
-            (Type::U8, Value::U8(value)) => self.unsigned((*value).into()),
-            (Type::U16, Value::U16(value)) => self.unsigned((*value).into()),
-            (Type::U32, Value::U32(value)) => self.unsigned((*value).into()),
-            (Type::U64, Value::U64(value)) => self.unsigned(*value),
-            (Type::F32, Value::F32(value)) => {
+        match (ty, self.view(value)?) {
+            (ty, View::Leaf(leaf)) => self.leaf(ty, leaf),
+            (ty, view) => self.compound(ty, view, depth + 1),
+        }
+    }
+
+    fn view<'v>(&self, value: &'v K::Value) -> Result<View<'v, K::Value>, EncodeError>
+    where
+        Self: 'v,
+    {
+        self.viewer.view(value).ok_or(EncodeError::Mismatch("value that can be written"))
+    }
+
+    fn leaf(&mut self, ty: &Type, leaf: Leaf<'_>) -> Result<(), EncodeError> {
+        match (ty, leaf) {
+            (Type::Bool, Leaf::Bool(value)) => self.out.push(if value { 0xc3 } else { 0xc2 }),
+            (Type::S8, Leaf::S8(value)) => self.signed(value.into()),
+            (Type::S16, Leaf::S16(value)) => self.signed(value.into()),
+            (Type::S32, Leaf::S32(value)) => self.signed(value.into()),
+            (Type::S64, Leaf::S64(value)) => self.signed(value),
+            (Type::U8, Leaf::U8(value)) => self.unsigned(value.into()),
+            (Type::U16, Leaf::U16(value)) => self.unsigned(value.into()),
+            (Type::U32, Leaf::U32(value)) => self.unsigned(value.into()),
+            (Type::U64, Leaf::U64(value)) => self.unsigned(value),
+            (Type::F32, Leaf::F32(value)) => {
                 let bits = if value.is_nan() { 0x7fc0_0000 } else { value.to_bits() };
                 self.marked(0xca, &bits.to_be_bytes());
             }
-            (Type::F64, Value::F64(value)) => {
+            (Type::F64, Leaf::F64(value)) => {
                 let bits = if value.is_nan() { 0x7ff8_0000_0000_0000 } else { value.to_bits() };
                 self.marked(0xcb, &bits.to_be_bytes());
             }
-            (Type::Char, Value::Char(value)) => self.string(value.encode_utf8(&mut [0; 4]))?,
-            (Type::String, Value::String(value)) => self.string(value)?,
-            (Type::Resource, Value::Resource(value)) => self.binary(value)?,
-            (ty, Value::Bytes(value)) if ty.is_bytes() => self.binary(value)?,
-            (ty, value) => self.compound(ty, value, depth + 1)?,
+            (Type::Char, Leaf::Char(value)) => self.string(value.encode_utf8(&mut [0; 4]))?,
+            (Type::String, Leaf::String(value)) => self.string(value)?,
+            (Type::Resource, Leaf::Handle(value)) => self.binary(value)?,
+            (Type::Enum(cases), Leaf::Enum(case)) => {
+                known(cases.iter().any(|known| known == case), case)?;
+                self.string(case)?;
+            }
+            (ty, Leaf::Bytes(value)) if ty.is_bytes() => self.binary(value)?,
+            (ty, _) => return Err(EncodeError::Mismatch(ty.name())),
         }
         Ok(())
     }
 
-    fn compound(&mut self, ty: &Type, value: &Value, depth: usize) -> Result<(), EncodeError> {
-        match (ty, value) {
-            (Type::List(item), Value::List(values)) if !ty.is_bytes() => {
+    fn compound(&mut self, ty: &Type, view: View<'_, K::Value>, depth: usize) -> Result<(), EncodeError> {
+        match (ty, view) {
+            (ty, View::List(values)) if ty.is_bytes() && K::BYTES_ARE_VALUES => self.bytes(values),
+            (Type::List(item), View::List(values)) if !ty.is_bytes() => {
                 self.array(values.len())?;
                 values.iter().try_for_each(|value| self.value(item, value, depth))
             }
-            (Type::Tuple(types), Value::Tuple(values)) if types.len() == values.len() => {
-                self.array(values.len())?;
-                types.iter().zip(values).try_for_each(|(ty, value)| self.value(ty, value, depth))
-            }
-            (Type::Record(fields), Value::Record(values)) => self.record(fields, values, depth),
-            (Type::Enum(cases), Value::Enum(case)) => {
-                known(cases.iter().any(|known| known == case), case)?;
-                self.string(case)
-            }
-            (Type::Variant(cases), Value::Variant(case, payload)) => {
+            (Type::Tuple(types), View::Tuple(values)) => self.tuple(types, values, depth),
+            (Type::Record(fields), View::Record(values)) => self.record(fields, values, depth),
+            (Type::Variant(cases), View::Variant(case, payload)) => {
                 let (_, ty) = cases.iter().find(|(known, _)| known == case).ok_or_else(|| unknown(case))?;
                 match (ty, payload) {
                     (None, None) => self.string(case),
@@ -95,27 +134,48 @@ impl Writer<'_> {
                     _ => Err(EncodeError::Mismatch("variant with such a payload")),
                 }
             }
-            (Type::Option(_), Value::Option(None)) => {
+            (Type::Option(_), View::Option(None)) => {
                 self.out.push(0xc0);
                 Ok(())
             }
-            (Type::Option(inner), Value::Option(Some(value))) => {
+            (Type::Option(inner), View::Option(Some(value))) => {
                 if matches!(**inner, Type::Option(_)) {
                     self.array(1)?;
                 }
                 self.value(inner, value, depth)
             }
-            (Type::Result { ok, .. }, Value::Result(Ok(value))) => self.outcome("ok", ok, value, depth),
-            (Type::Result { err, .. }, Value::Result(Err(value))) => self.outcome("err", err, value, depth),
-            (Type::Flags(names), Value::Flags(set)) => self.flags(names, set),
+            (Type::Result { ok, .. }, View::Result(Ok(value))) => self.outcome("ok", ok, value, depth),
+            (Type::Result { err, .. }, View::Result(Err(value))) => self.outcome("err", err, value, depth),
+            (Type::Flags(names), View::Flags(set)) => self.flags(names, set),
             (ty, _) => Err(EncodeError::Mismatch(ty.name())),
         }
+    }
+
+    fn tuple(&mut self, types: &[Type], values: &[K::Value], depth: usize) -> Result<(), EncodeError> {
+        if types.len() != values.len() {
+            return Err(EncodeError::Mismatch("tuple of that length"));
+        }
+        self.array(values.len())?;
+        types.iter().zip(values).try_for_each(|(ty, value)| self.value(ty, value, depth))
+    }
+
+    /// A list of bytes that lie apart.
+    fn bytes(&mut self, values: &[K::Value]) -> Result<(), EncodeError> {
+        self.binary_head(values.len())?;
+        self.out.reserve(values.len());
+        for value in values {
+            match self.view(value)? {
+                View::Leaf(Leaf::U8(byte)) => self.out.push(byte),
+                _ => return Err(EncodeError::Mismatch("u8")),
+            }
+        }
+        Ok(())
     }
 
     fn record(
         &mut self,
         fields: &[(String, Type)],
-        values: &[(String, Value)],
+        values: &[(String, K::Value)],
         depth: usize,
     ) -> Result<(), EncodeError> {
         for (at, (name, _)) in values.iter().enumerate() {
@@ -132,7 +192,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, name: &str, ty: &Type, value: &Value, depth: usize) -> Result<(), EncodeError> {
+    fn entry(&mut self, name: &str, ty: &Type, value: &K::Value, depth: usize) -> Result<(), EncodeError> {
         self.map(1)?;
         self.string(name)?;
         self.value(ty, value, depth)
@@ -142,7 +202,7 @@ impl Writer<'_> {
         &mut self,
         name: &str,
         ty: &Option<Box<Type>>,
-        value: &Option<Box<Value>>,
+        value: Option<&K::Value>,
         depth: usize,
     ) -> Result<(), EncodeError> {
         match (ty, value) {
@@ -219,9 +279,13 @@ impl Writer<'_> {
     }
 
     fn binary(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.length(bytes.len(), (0, 0), [Some(0xc4), Some(0xc5), Some(0xc6)])?;
+        self.binary_head(bytes.len())?;
         self.out.extend_from_slice(bytes);
         Ok(())
+    }
+
+    fn binary_head(&mut self, length: usize) -> Result<(), EncodeError> {
+        self.length(length, (0, 0), [Some(0xc4), Some(0xc5), Some(0xc6)])
     }
 
     fn array(&mut self, length: usize) -> Result<(), EncodeError> {
