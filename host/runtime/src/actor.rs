@@ -23,13 +23,17 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 use wasmtime::component::{Component, InstancePre};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
 use crate::{
     admission::{Admission, Slot},
     compile::CompileError,
+    dynamic::{
+        self,
+        exports::{Exports, Function},
+    },
     engine::Engine,
-    http::{self, Incoming},
+    http,
     imports::keyvalue,
     instance::Idle,
     output::Output,
@@ -79,7 +83,7 @@ pub enum ActorError {
     /// It imports what no host of this version can serve.
     #[error("no host can serve {}", .imports.join(", "))]
     Unservable {
-        /// Each import, as the component spells it.
+        /// Each import as the component spells it, and why, where that is no matter of its name alone.
         imports: Vec<String>,
     },
     /// Its imports or exports have other types than the interfaces of those names.
@@ -125,8 +129,11 @@ pub struct Actor {
 
 /// What all instances of an actor have in common.
 pub(crate) struct Shared {
-    /// Its code, where it serves HTTP.
-    pub(crate) http: Option<ProxyPre<State>>,
+    /// Its code, with everything that it imports.
+    pub(crate) pre: InstancePre<State>,
+    /// Where its functions of `wasi:http` are, if it serves that.
+    pub(crate) http: Option<ProxyIndices>,
+    exports: Exports,
     pub(crate) caller: Caller,
     pub(crate) default_link: LinkName,
     pub(crate) config: Values,
@@ -147,6 +154,12 @@ pub(crate) struct Shared {
     errors: AtomicU64,
 }
 
+/// What one call lets a guest do.
+enum Work {
+    Http,
+    Function(Arc<Function>),
+}
+
 /// A call's right to an instance. It ends with the instance, which may be after the head of the reply.
 pub(crate) struct Ticket {
     _slot: Slot,
@@ -159,16 +172,18 @@ impl Shared {
         pre: InstancePre<State>,
         config: ActorConfig,
         calls: Arc<dyn Serve>,
-        surface: &Surface,
+        surface: Surface,
     ) -> Result<Self, ActorError> {
-        let serves_http = surface.exports.iter().any(|export| is_http(export, &["incoming-handler"]));
+        let serves_http = surface.exports.interfaces().any(|export| is_http(export, &["incoming-handler"]));
         let spelled = |name: &&Interface| name.package() == "wasi:http" && name.interface() == "outgoing-handler";
         let outgoing = match surface.imports.iter().find(spelled) {
             Some(interface) => interface.clone(),
             None => "wasi:http/outgoing-handler@0.2.0".parse()?,
         };
         Ok(Self {
-            http: serves_http.then(|| ProxyPre::new(pre)).transpose()?,
+            http: serves_http.then(|| ProxyIndices::new(&pre)).transpose()?,
+            pre,
+            exports: surface.exports,
             caller: Caller::Named(config.name.clone()),
             default_link: LinkName::default(),
             config: config.config,
@@ -203,12 +218,9 @@ impl Actor {
         if !surface.unservable.is_empty() {
             return Err(ActorError::Unservable { imports: surface.unservable });
         }
-        let pre = engine.linker_for(component, &surface)?.instantiate_pre(component)?;
-        Ok(Self {
-            shared: Arc::new(Shared::new(engine, pre, config, calls, &surface)?),
-            imports: surface.imports,
-            exports: surface.exports,
-        })
+        let pre = engine.linker_for(&surface)?.instantiate_pre(component)?;
+        let (imports, exports) = (surface.imports.clone(), surface.exports.interfaces().cloned().collect());
+        Ok(Self { shared: Arc::new(Shared::new(engine, pre, config, calls, surface)?), imports, exports })
     }
 
     /// The interfaces that it calls and that a link has to serve.
@@ -248,24 +260,38 @@ impl Actor {
     }
 
     async fn call(&self, invocation: Invocation) -> Result<Reply, CallError> {
-        if self.shared.http.is_none() {
-            return Err(CallError::new(Code::UnknownOperation, "the actor exports nothing that can be called"));
-        }
-        if !is_http(&invocation.interface, &["incoming-handler", "outgoing-handler"])
-            || invocation.operation.as_ref() != HANDLE
-        {
-            let message = format!("the actor has no {}#{}", invocation.interface, invocation.operation);
-            return Err(CallError::new(Code::UnknownOperation, message));
-        }
+        let work = self.work(&invocation)?;
         let deadline = invocation.deadline.sooner(Deadline::after(self.shared.limits.time()));
         if deadline.has_passed() {
             return Err(CallError::new(Code::DeadlineExceeded, "the deadline had passed before the call came"));
         }
         let tracked = self.shared.tasks.token();
         let slot = self.shared.admission.enter(&invocation.caller, deadline).await?;
-        let (parts, wire) = Incoming::head(invocation.params)?;
-        let request = Incoming { parts, body: invocation.body, deadline, trace: invocation.trace, wire };
-        http::serve(&self.shared, request, Ticket { _slot: slot, _tracked: tracked }).await
+        let (ticket, trace) = (Ticket { _slot: slot, _tracked: tracked }, invocation.trace);
+        match work {
+            Work::Http => {
+                let (parts, wire) = http::Incoming::head(invocation.params)?;
+                let request = http::Incoming { parts, body: invocation.body, deadline, trace, wire };
+                http::serve(&self.shared, request, ticket).await
+            }
+            Work::Function(function) => {
+                let params = dynamic::Incoming::params(&function, &invocation.params)?;
+                let call = dynamic::Incoming { function, params, deadline, trace };
+                dynamic::serve(&self.shared, call, ticket).await
+            }
+        }
+    }
+
+    /// What a call asks for, where the actor has it.
+    fn work(&self, invocation: &Invocation) -> Result<Work, CallError> {
+        let (interface, operation) = (&invocation.interface, invocation.operation.as_ref());
+        let is_request = operation == HANDLE && is_http(interface, &["incoming-handler", "outgoing-handler"]);
+        if is_request && self.shared.http.is_some() {
+            return Ok(Work::Http);
+        }
+        let function = self.shared.exports.find(interface, operation)?;
+        function.signature()?;
+        Ok(Work::Function(Arc::clone(function)))
     }
 }
 

@@ -12,8 +12,7 @@ use mesh_claims::{Component as ComponentKind, Verified};
 use mesh_lattice::Serve;
 use tokio::sync::Semaphore;
 use wasmtime::{
-    Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
-    component::{Component, Linker},
+    Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, component::Linker,
 };
 
 use crate::{
@@ -136,8 +135,8 @@ impl Engine {
         &self.0.wasmtime
     }
 
-    pub(crate) fn linker_for(&self, component: &Component, surface: &Surface) -> wasmtime::Result<Linker<State>> {
-        linker::for_component(&self.0.linker, component, surface)
+    pub(crate) fn linker_for(&self, surface: &Surface) -> wasmtime::Result<Linker<State>> {
+        linker::for_component(&self.0.linker, surface)
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {

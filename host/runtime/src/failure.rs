@@ -4,10 +4,7 @@ use mesh_lattice::{CallError, Code};
 use wasmtime::{PoolConcurrencyLimitError, Trap, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
-/// The guest called what this host has no adapter for.
-#[derive(Debug, thiserror::Error)]
-#[error("nothing serves {0} to this actor")]
-pub(crate) struct NotServed(pub(crate) String);
+use crate::dynamic::imports::CallFailed;
 
 /// wasmtime reports these limits in words only: handles and instances; headers and random bytes; what one host call
 /// copies.
@@ -23,8 +20,11 @@ pub(crate) fn of(error: &wasmtime::Error, refused: bool) -> CallError {
         let message = format!("the guest ended itself with {} before it answered", exit.0);
         return CallError::new(Code::NoAnswer, message);
     }
-    if let Some(not_served) = error.downcast_ref::<NotServed>() {
-        return CallError::new(Code::Trap, not_served.to_string());
+    if let Some(failed) = error.downcast_ref::<CallFailed>() {
+        return CallError::new(Code::Trap, format!("the guest could not go on: {failed}"));
+    }
+    if let Some(error) = error.downcast_ref::<CallError>() {
+        return error.clone();
     }
     let full = matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full));
     let text = format!("{error:#}");

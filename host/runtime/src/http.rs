@@ -23,7 +23,6 @@ use wasmtime_wasi_http::p2::{bindings::http::types::ErrorCode, body::HyperOutgoi
 
 use crate::{
     actor::{Shared, Ticket},
-    failure,
     instance::Instance,
     meter::{Meter, Metered},
     outbound::Outbound,
@@ -62,9 +61,9 @@ impl Incoming {
 
 /// Serves one request with an instance of its own. The ticket is held for as long as the instance lives.
 pub(crate) async fn serve(shared: &Arc<Shared>, request: Incoming, ticket: Ticket) -> Result<Reply, CallError> {
-    let meter = Arc::new(Meter::new(shared.limits.cpu(), Arc::clone(shared.engine.lane())));
     let (deadline, wire) = (request.deadline, request.wire);
-    let outbound = Outbound::new(Arc::clone(shared), Arc::clone(&meter), deadline, request.trace);
+    let outbound = Outbound::of_call(shared, deadline, request.trace);
+    let meter = Arc::clone(&outbound.meter);
     let (answer, mut head) = oneshot::channel();
     let guest = run(outbound, (request.parts, request.body), answer);
     let mut guest = Metered::new(Arc::clone(&meter), guest);
@@ -83,11 +82,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, request: Incoming, ticket: Ticke
             meter.set_head_is_out();
             reply(head, wire, |body| Some(stream(shared, body, guest, meter, ticket)))
         }
-        () = &mut late => {
-            let error = CallError::new(Code::DeadlineExceeded, "the deadline passed before the guest answered");
-            meter.fail(error.clone());
-            Err(error)
-        }
+        () = &mut late => Err(meter.fail_late()),
     }
 }
 
@@ -101,22 +96,10 @@ async fn run(
     (parts, body): (http::request::Parts, Option<Body>),
     answer: oneshot::Sender<Head>,
 ) -> Result<(), CallError> {
-    let shared = Arc::clone(&outbound.shared);
-    let meter = Arc::clone(&outbound.meter);
-    let pre = shared.http.as_ref().ok_or_else(|| no_answer("the actor does not serve HTTP"))?;
-    let request = http::Request::from_parts(with_host(parts), RequestBody::new(body, &meter));
-    let mut instance = Instance::for_call(pre, outbound);
-    match instance.handle(pre, request, answer).await {
-        Ok(()) => {
-            instance.end(&shared);
-            Ok(())
-        }
-        Err(error) => {
-            let error = failure::of(&error, instance.was_refused());
-            meter.fail(error.clone());
-            Err(error)
-        }
-    }
+    let request = http::Request::from_parts(with_host(parts), RequestBody::new(body, &outbound.meter));
+    let mut instance = Instance::for_call(outbound);
+    let result = instance.handle(request, answer).await;
+    instance.end(result)
 }
 
 /// A guest may ask for the authority, so there is one, even where an old client sent none.

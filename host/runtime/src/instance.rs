@@ -17,17 +17,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use mesh_lattice::CallError;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use wasmtime::Store;
+use wasmtime::{Store, component};
 use wasmtime_wasi_http::{
     WasiHttpView as _,
-    p2::bindings::{Proxy, ProxyPre, http::types::Scheme},
+    p2::bindings::{Proxy, http::types::Scheme},
 };
 
 use crate::{
     actor::Shared,
+    dynamic::{codec, exports::Function},
+    failure,
     http::{Head, RequestBody},
     limits::Usage,
     outbound::Outbound,
@@ -40,13 +44,20 @@ const IDLE: Duration = Duration::from_secs(5);
 /// One instance and what is left of its calls.
 pub(crate) struct Instance {
     store: Store<State>,
-    proxy: Option<Proxy>,
+    live: Option<Live>,
     calls_left: u32,
+}
+
+/// What is made of a component for its first call.
+struct Live {
+    instance: component::Instance,
+    /// Its functions of `wasi:http`, where it serves that and was asked to.
+    proxy: Option<Proxy>,
 }
 
 impl Instance {
     /// The instance for one call: an idle one, else a new one, which instantiates when it serves.
-    pub(crate) fn for_call(pre: &ProxyPre<State>, outbound: Outbound) -> Self {
+    pub(crate) fn for_call(outbound: Outbound) -> Self {
         let shared = Arc::clone(&outbound.shared);
         if let Some(mut idle) = shared.idle.take() {
             idle.store.data_mut().begin(outbound);
@@ -54,39 +65,80 @@ impl Instance {
             return idle;
         }
         let usage = Usage::new(Arc::clone(shared.engine.budget()), shared.limits.memory_bytes);
-        let store = State::new(outbound, usage).into_store(pre.engine());
-        Self { store, proxy: None, calls_left: shared.idle.reuse }
+        let store = State::new(outbound, usage).into_store(shared.engine.wasmtime());
+        Self { store, live: None, calls_left: shared.idle.reuse }
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.store.data().outbound.shared)
+    }
+
+    async fn start(&mut self) -> wasmtime::Result<Live> {
+        match self.live.take() {
+            Some(live) => Ok(live),
+            None => {
+                let instance = self.shared().pre.instantiate_async(&mut self.store).await?;
+                Ok(Live { instance, proxy: None })
+            }
+        }
+    }
+
+    /// The instance went through a call in good order.
+    fn keep(&mut self, live: Live) {
+        self.live = Some(live);
+        self.calls_left = self.calls_left.saturating_sub(1);
+    }
+
+    /// Lets the guest run one of its functions, to its end.
+    pub(crate) async fn call(&mut self, function: &Function, params: codec::Params) -> wasmtime::Result<Bytes> {
+        let live = self.start().await?;
+        let exported = live.instance.get_func(&mut self.store, function.index);
+        let exported = exported.ok_or_else(|| wasmtime::Error::msg("the function is not there"))?;
+        let result = codec::call(&mut self.store, &exported, function.signature()?, params).await?;
+        self.keep(live);
+        Ok(result)
     }
 
     /// Lets the guest handle one request, to its end.
     pub(crate) async fn handle(
         &mut self,
-        pre: &ProxyPre<State>,
         request: http::Request<RequestBody>,
         answer: oneshot::Sender<Head>,
     ) -> wasmtime::Result<()> {
         let mut view = self.store.data_mut().http();
         let request = view.new_incoming_request(Scheme::Http, request)?;
         let answer = view.new_response_outparam(answer)?;
-        let proxy = match self.proxy.take() {
+        let mut live = self.start().await?;
+        let proxy = match live.proxy.take() {
             Some(proxy) => proxy,
-            None => pre.instantiate_async(&mut self.store).await?,
+            None => {
+                let shared = self.shared();
+                let indices = shared.http.as_ref().ok_or_else(|| wasmtime::Error::msg("the actor serves no HTTP"))?;
+                indices.load(&mut self.store, &live.instance)?
+            }
         };
         proxy.wasi_http_incoming_handler().call_handle(&mut self.store, request, answer).await?;
-        self.proxy = Some(proxy);
-        self.calls_left = self.calls_left.saturating_sub(1);
+        live.proxy = Some(proxy);
+        self.keep(live);
         Ok(())
     }
 
-    /// Whether a limit said no to the guest in this call.
-    pub(crate) fn was_refused(&self) -> bool {
-        self.store.data().usage.refused
-    }
-
-    /// Keeps it for the next call, where it may be.
-    pub(crate) fn end(self, shared: &Arc<Shared>) {
-        if self.calls_left > 0 && self.proxy.is_some() && self.store.data().table.is_empty() {
-            shared.idle.keep(self, shared);
+    /// Says what became of its call, and keeps it for the next one where it may be.
+    pub(crate) fn end<T>(self, result: wasmtime::Result<T>) -> Result<T, CallError> {
+        let state = self.store.data();
+        match result {
+            Ok(value) => {
+                if self.calls_left > 0 && self.live.is_some() && state.keeps_nothing() {
+                    let shared = self.shared();
+                    shared.idle.keep(self, &shared);
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                let error = failure::of(&error, state.usage.refused);
+                state.outbound.meter.fail(error.clone());
+                Err(error)
+            }
         }
     }
 }

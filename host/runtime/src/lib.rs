@@ -16,7 +16,8 @@
 //! | [`engine`] | one wasmtime engine, its pool, its epoch ticker |
 //! | `compile` | compiling at low priority, and the authenticated cache of compiled code |
 //! | `surface` | which imports the host serves itself, which need a link, which never can be served |
-//! | `linker` | every host function, and the trap in place of what has no adapter |
+//! | `linker` | every host function, and the calls in place of what has no adapter |
+//! | `dynamic` | calls on any interface, in and out, by the types of the component |
 //! | [`actor`] | admission, accounting and drain of one actor |
 //! | `admission` | how many instances live, who waits for one, in which order |
 //! | `instance` | one instance from its making to its end, and those that are kept for another call |
@@ -48,6 +49,7 @@
 pub mod actor;
 mod admission;
 mod compile;
+mod dynamic;
 pub mod engine;
 mod failure;
 mod http;

@@ -1,11 +1,8 @@
-//! Every host function that a guest can import, and the trap in place of each that it can import and nobody serves.
+//! Every host function that a guest can import: what the host serves, and calls along links for everything else.
 
 use wasmtime::{
     Engine,
-    component::{
-        Component, HasSelf, Linker, LinkerInstance, ResourceType,
-        types::{ComponentInstance, ComponentItem},
-    },
+    component::{HasSelf, Linker},
 };
 use wasmtime_wasi::{
     cli::{WasiCli, WasiCliView as _},
@@ -18,7 +15,7 @@ use wasmtime_wasi::{
 use wasmtime_wasi_http::p2::add_only_http_to_linker_async;
 use wasmtime_wasi_io::bindings::wasi::io;
 
-use crate::{failure::NotServed, imports, state::State, surface::Surface};
+use crate::{imports, state::State, surface::Surface};
 
 /// A linker with everything that the host serves.
 pub(crate) fn with_host_functions(engine: &Engine) -> wasmtime::Result<Linker<State>> {
@@ -71,49 +68,13 @@ fn add_wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     sockets::ip_name_lookup::add_to_linker::<State, WasiSockets>(linker, State::sockets)
 }
 
-/// `base` with a trap for each import of this component that has no adapter, so that an actor starts before
-/// everything that it could call is there.
-pub(crate) fn for_component(
-    base: &Linker<State>,
-    component: &Component,
-    surface: &Surface,
-) -> wasmtime::Result<Linker<State>> {
+/// `base` with a call along a link for each import of this component that has no adapter.
+pub(crate) fn for_component(base: &Linker<State>, surface: &Surface) -> wasmtime::Result<Linker<State>> {
     let mut linker = base.clone();
-    let engine = base.engine().clone();
-    let ty = component.component_type();
-    for name in &surface.without_adapter {
-        match ty.get_import(&engine, name).map(|import| import.ty) {
-            Some(ComponentItem::ComponentInstance(instance)) => {
-                stub(&engine, &mut linker.instance(name)?, name, &instance)?;
-            }
-            Some(ComponentItem::ComponentFunc(_)) => trap(&mut linker.root(), name, name.clone())?,
-            _ => {}
-        }
+    for imported in &surface.dynamic {
+        imported.define(&mut linker)?;
     }
     Ok(linker)
-}
-
-fn stub(
-    engine: &Engine,
-    linker: &mut LinkerInstance<'_, State>,
-    path: &str,
-    instance: &ComponentInstance,
-) -> wasmtime::Result<()> {
-    for (name, item) in instance.exports(engine) {
-        match item.ty {
-            ComponentItem::ComponentFunc(_) => trap(linker, name, format!("{path}#{name}"))?,
-            ComponentItem::Resource(_) => linker.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))?,
-            ComponentItem::ComponentInstance(inner) => {
-                stub(engine, &mut linker.instance(name)?, &format!("{path}/{name}"), &inner)?;
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn trap(linker: &mut LinkerInstance<'_, State>, name: &str, path: String) -> wasmtime::Result<()> {
-    linker.func_new(name, move |_, _, _, _| Err(NotServed(path.clone()).into()))
 }
 
 /// Adapters are implemented on the state itself.

@@ -81,6 +81,13 @@ impl Meter {
         drop(self.failure.set(error));
     }
 
+    /// The deadline passed before there was an answer.
+    pub(crate) fn fail_late(&self) -> CallError {
+        let error = CallError::new(Code::DeadlineExceeded, "the deadline passed before the guest answered");
+        self.fail(error.clone());
+        error
+    }
+
     pub(crate) fn failure(&self) -> Option<&CallError> {
         self.failure.get()
     }
@@ -150,7 +157,7 @@ impl<F> Metered<F> {
     }
 }
 
-impl<F: Future<Output = Result<(), CallError>>> Future for Metered<F> {
+impl<T, F: Future<Output = Result<T, CallError>>> Future for Metered<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -225,7 +232,8 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        assert_eq!(guest.await.unwrap_err().code, Code::CpuLimit);
+        let ended: Result<(), CallError> = guest.await;
+        assert_eq!(ended.unwrap_err().code, Code::CpuLimit);
         assert_eq!(meter.failure().unwrap().code, Code::CpuLimit);
     }
 

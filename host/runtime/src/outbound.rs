@@ -43,8 +43,16 @@ struct Choice {
 pub(crate) struct TooManyChoices;
 
 impl Outbound {
-    pub(crate) fn new(shared: Arc<Shared>, meter: Arc<Meter>, deadline: Deadline, trace: Option<TraceContext>) -> Self {
-        Self { shared, meter, deadline, trace, choices: Vec::new() }
+    /// The way out of the guest of one call, with the meter that counts its time.
+    pub(crate) fn of_call(shared: &Arc<Shared>, deadline: Deadline, trace: Option<TraceContext>) -> Self {
+        let meter = Arc::new(Meter::new(shared.limits.cpu(), Arc::clone(shared.engine.lane())));
+        Self { shared: Arc::clone(shared), meter, deadline, trace, choices: Vec::new() }
+    }
+
+    /// The way out for what is left to do when the guest is gone.
+    pub(crate) fn afterwards(&self, deadline: Deadline) -> Self {
+        let meter = Arc::new(Meter::new(self.shared.limits.cpu(), Arc::clone(self.shared.engine.lane())));
+        Self { meter, deadline, ..self.clone() }
     }
 
     /// Uses `link` for this interface from here on; an empty interface is all of the package.

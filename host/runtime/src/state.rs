@@ -7,6 +7,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::{
+    dynamic::remote::Remote,
     limits::{HOSTCALL_FUEL, MAX_FIELD_BYTES, MAX_HANDLES, MAX_RANDOM_BYTES, MAX_RESOURCES, Usage},
     outbound::Outbound,
     output::{GuestStream, Source},
@@ -17,6 +18,8 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) outbound: Outbound,
     pub(crate) usage: Usage,
+    /// Handles of resources that others serve.
+    pub(crate) remote: Remote,
     /// Made when the guest first asks for it: most never do, and its random seeds are not free.
     wasi: Option<Box<WasiCtx>>,
     http: WasiHttpCtx,
@@ -28,13 +31,18 @@ impl State {
         table.set_max_capacity(MAX_RESOURCES);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELD_BYTES);
-        Self { table, outbound, usage, wasi: None, http }
+        Self { table, outbound, usage, remote: Remote::default(), wasi: None, http }
     }
 
     /// Everything that belongs to a call, for the next one.
     pub(crate) fn begin(&mut self, outbound: Outbound) {
         self.outbound = outbound;
         self.usage.refused = false;
+    }
+
+    /// Whether the guest keeps nothing of the host, and nothing of anybody else.
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        self.table.is_empty() && self.remote.is_empty()
     }
 
     /// What belongs to the call that is over goes; a line that it did not finish is printed with that.
@@ -51,6 +59,13 @@ impl State {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| Ok(store.data().outbound.meter.tick()));
         store
+    }
+}
+
+impl Drop for State {
+    /// What the guest did not let go of.
+    fn drop(&mut self) {
+        self.remote.let_go(&self.outbound);
     }
 }
 

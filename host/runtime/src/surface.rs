@@ -10,6 +10,8 @@ use wasmtime::{
     },
 };
 
+use crate::dynamic::{exports::Exports, imports::Imported, resources::Resources, signature::Room};
+
 /// Interfaces that a typed adapter turns into calls along a link.
 const ADAPTED: [&str; 3] =
     ["wasi:keyvalue/store@0.2.0-draft", "wasi:keyvalue/atomics@0.2.0-draft", "wasi:keyvalue/batch@0.2.0-draft"];
@@ -18,15 +20,15 @@ const ADAPTED: [&str; 3] =
 const OUTGOING: &str = "wasi:http/outgoing-handler";
 
 /// A component's imports and exports.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Surface {
     /// Imported interfaces with functions that a link has to serve.
     pub(crate) imports: Vec<Interface>,
-    /// Exported interfaces.
-    pub(crate) exports: Vec<Interface>,
-    /// Imports for which the host has no functions yet: instances, or functions of the root.
-    pub(crate) without_adapter: Vec<String>,
-    /// Imports that no host can serve.
+    /// Of these, the ones that no adapter knows.
+    pub(crate) dynamic: Vec<Imported>,
+    /// What can be called on it.
+    pub(crate) exports: Exports,
+    /// Imports that no host can serve, each with the reason where the name does not say it.
     pub(crate) unservable: Vec<String>,
 }
 
@@ -67,44 +69,60 @@ fn who_serves(name: &str) -> Who {
 impl Surface {
     pub(crate) fn of(engine: &Engine, component: &Component) -> Self {
         let mut surface = Self::default();
-        let ty = component.component_type();
-        for (name, import) in ty.imports(engine) {
+        let (mut resources, mut room) = (Resources::default(), Room::new());
+        for (name, import) in component.component_type().imports(engine) {
             match import.ty {
-                ComponentItem::ComponentInstance(instance) => surface.add_import(engine, name, &instance),
-                ComponentItem::ComponentFunc(_) => surface.without_adapter.push(name.to_owned()),
+                ComponentItem::ComponentInstance(instance) => {
+                    surface.add_import((engine, name), &instance, &mut resources, &mut room);
+                }
+                ComponentItem::ComponentFunc(ty) => {
+                    let function = Imported::function(name, &ty, &resources, &mut room, &mut surface.unservable);
+                    surface.add_dynamic(function);
+                }
                 ComponentItem::Type(_) | ComponentItem::Resource(_) => {}
                 ComponentItem::CoreFunc(_) | ComponentItem::Module(_) | ComponentItem::Component(_) => {
                     surface.unservable.push(name.to_owned());
                 }
             }
         }
-        for (name, export) in ty.exports(engine) {
-            if matches!(export.ty, ComponentItem::ComponentInstance(_)) {
-                surface.exports.extend(name.parse::<Interface>());
-            }
-        }
+        surface.exports = Exports::of(engine, component, &mut resources);
         surface
     }
 
-    fn add_import(&mut self, engine: &Engine, name: &str, instance: &ComponentInstance) {
+    fn add_import(
+        &mut self,
+        (engine, name): (&Engine, &str),
+        instance: &ComponentInstance,
+        resources: &mut Resources,
+        room: &mut Room,
+    ) {
         let who = who_serves(name);
+        if let Who::Unknown = who {
+            let imported = Imported::instance((engine, name), instance, resources, room, &mut self.unservable);
+            return self.add_dynamic(imported);
+        }
+        resources.add_host(engine, instance);
         match who {
-            Who::Host => return,
-            Who::Nobody => return self.unservable.push(name.to_owned()),
-            Who::Unknown => self.without_adapter.push(name.to_owned()),
-            Who::Link => {}
+            Who::Nobody => self.unservable.push(name.to_owned()),
+            // An interface of types alone is never called.
+            Who::Link if instance.exports(engine).any(|(_, item)| is_function(&item.ty)) => {
+                self.imports.extend(name.parse::<Interface>());
+            }
+            _ => {}
         }
-        if instance.exports(engine).any(|(_, item)| is_core(&item.ty)) {
-            self.unservable.push(name.to_owned());
+    }
+
+    fn add_dynamic(&mut self, imported: Option<Imported>) {
+        let Some(imported) = imported else { return };
+        if let Some(interface) = imported.needs()
+            && !self.imports.contains(interface)
+        {
+            self.imports.push(interface.clone());
         }
-        // An interface of types alone is never called.
-        let is_called = instance.exports(engine).any(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
-        if is_called {
-            self.imports.extend(name.parse::<Interface>());
-        }
+        self.dynamic.push(imported);
     }
 }
 
-fn is_core(item: &ComponentItem) -> bool {
-    matches!(item, ComponentItem::CoreFunc(_) | ComponentItem::Module(_) | ComponentItem::Component(_))
+fn is_function(item: &ComponentItem) -> bool {
+    matches!(item, ComponentItem::ComponentFunc(_))
 }

@@ -26,7 +26,7 @@ use crate::peer::Peer;
 
 /// The guests that are used here. Others are those of the scenarios; that each is used somewhere is a check of the
 /// repository.
-const GUESTS: [&str; 21] = [
+const GUESTS: [&str; 22] = [
     "custom",
     "echo",
     "endless",
@@ -45,6 +45,7 @@ const GUESTS: [&str; 21] = [
     "silent",
     "sleepy",
     "spin",
+    "table",
     "tomorrow",
     "trap",
     "visits",

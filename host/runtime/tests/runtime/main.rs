@@ -24,3 +24,4 @@ mod outgoing;
 mod peer;
 mod reuse;
 mod surface;
+mod table;

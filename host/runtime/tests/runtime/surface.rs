@@ -27,7 +27,7 @@ async fn an_actor_says_what_it_needs_links_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interface_that_nobody_knows_starts_and_fails_only_where_it_is_called() {
+async fn an_interface_that_nobody_knows_is_called_along_a_link_and_fails_only_there() {
     for pooling in [true, false] {
         let actor = alone(&engine(pooling), "custom").await;
         assert_eq!(names(actor.imports()), ["acme:billing/ledger@1.2.0"]);
@@ -35,7 +35,7 @@ async fn an_interface_that_nobody_knows_starts_and_fails_only_where_it_is_called
         for (path, function) in [("/balance", "ledger@1.2.0#balance"), ("/charge", "#[constructor]account")] {
             let error = actor.serve(get(path)).await.unwrap_err();
             assert_eq!(error.code, Code::Trap);
-            assert!(error.message.contains(function), "{error}");
+            assert!(error.message.contains(function) && error.message.contains("not_linked"), "{error}");
         }
     }
 }
@@ -62,6 +62,33 @@ async fn core_imports_are_named_each() {
     let error = refusal(&component(text)).await;
     let ActorError::Unservable { imports } = &error else { panic!("{error}") };
     assert_eq!(imports, &["libc", "libm"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_cross_a_link_is_named_with_the_reason() {
+    let nested = (0..70).fold("u8".to_owned(), |inner, _| format!("(tuple {inner})"));
+    let wide = (0..17).fold("(type $t0 (tuple u8 u8))".to_owned(), |types, at| {
+        format!("{types} (type $t{} (tuple $t{at} $t{at}))", at + 1)
+    });
+    for (reason, text) in [
+        (
+            "resource of the host",
+            r#"(import "wasi:io/poll@0.2.0" (instance $i (export "pollable" (type (sub resource)))))
+            (alias export $i "pollable" (type $p))
+            (import "acme:a/b" (instance (export "f" (func (param "p" (borrow $p))))))"#
+                .to_owned(),
+        ),
+        ("nest deeper", format!(r#"(import "acme:a/b" (instance (export "f" (func (param "p" {nested})))))"#)),
+        ("too large", format!(r#"{wide} (import "acme:a/b" (instance (export "f" (func (param "p" $t17)))))"#)),
+        ("neither a function", r#"(import "acme:a/b" (instance (export "f" (instance))))"#.to_owned()),
+    ] {
+        let error = refusal(&component(&format!("(component {text})"))).await;
+        let ActorError::Unservable { imports } = &error else { panic!("{error}") };
+        assert!(
+            imports.len() == 1 && imports[0].starts_with("acme:a/b#f: ") && imports[0].contains(reason),
+            "{imports:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

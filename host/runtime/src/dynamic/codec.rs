@@ -1,0 +1,132 @@
+//! Parameters and results between a guest and bytes. Everything above it knows bytes only, and everything below it is
+//! the engine's: whoever makes this faster changes nothing else.
+//!
+//! The bytes are those of [`mesh_lattice::value`]. Here they go through the engine's own kind of value, one for each
+//! byte of a `list<u8>`: what a call may take by that is bounded by what the engine allows a guest to hand over at
+//! once, in both directions, and more is `too_large`.
+
+mod handles;
+mod val;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mesh_lattice::{
+    CallError, Code,
+    value::{DecodeError, EncodeError, Type, decode_into, encode_from, encode_tuple_from},
+};
+use wasmtime::{
+    AsContextMut, StoreContextMut,
+    component::{Func, LinkerInstance, Val, types::ComponentFunc},
+};
+
+use super::{imports::Import, signature::Signature};
+use crate::{limits::HOSTCALL_FUEL, state::State};
+use val::{Looking, Making};
+
+/// Parameters of one call, read and found to be of the function's types.
+pub(crate) struct Params(Vec<Val>);
+
+/// Nothing.
+const NIL: Bytes = Bytes::from_static(&[0xc0]);
+
+/// Reads the parameters of a function before anything is done for the call.
+pub(crate) fn read(signature: &Signature, bytes: &[u8]) -> Result<Params, CallError> {
+    match decode(&mut Making::default(), &signature.params, bytes).map_err(|error| refused("the parameters", &error))? {
+        Val::Tuple(params) => Ok(Params(params)),
+        _ => Err(CallError::new(Code::Internal, "parameters are no tuple")),
+    }
+}
+
+/// Calls a guest's function.
+pub(crate) async fn call(
+    mut store: impl AsContextMut<Data = State>,
+    function: &Func,
+    signature: &Signature,
+    params: Params,
+) -> wasmtime::Result<Bytes> {
+    let mut results = vec![Val::Bool(false); usize::from(signature.result.is_some())];
+    function.call_async(&mut store, &params.0, &mut results).await?;
+    // What the guest was given is no longer needed, and may be large.
+    drop(params);
+    let (Some(ty), Some(result)) = (&signature.result, results.first()) else { return Ok(NIL) };
+    let mut out = Vec::with_capacity(128);
+    encode_from(&Looking::default(), ty, result, &mut out).map_err(|error| too_large("the result", &error))?;
+    Ok(out.into())
+}
+
+/// Puts a host function in the place of a guest's import, which is a call of `import`.
+pub(crate) fn define(linker: &mut LinkerInstance<'_, State>, name: &str, import: Arc<Import>) -> wasmtime::Result<()> {
+    linker.func_new_async(name, move |store, ty, params, results| {
+        let import = Arc::clone(&import);
+        Box::new(async move { pass(store, &import, &ty, params, results).await })
+    })
+}
+
+/// One call of an import. What goes wrong with it, before or after the other side has it, is a call that failed.
+async fn pass(
+    mut store: StoreContextMut<'_, State>,
+    import: &Import,
+    ty: &ComponentFunc,
+    params: &[Val],
+    results: &mut [Val],
+) -> wasmtime::Result<()> {
+    let given = handles::give(&mut store, params)?;
+    let outbound = store.data().outbound.clone();
+    let answer = match write_params(&import.signature, &given, params) {
+        Ok(params) => import.call(&outbound, params).await,
+        Err(error) => Err(error),
+    };
+    if answer.is_err() {
+        // Nobody took what the guest gave away.
+        given.let_go(&mut store, import);
+    }
+    let mut making = Making::default();
+    let answer = answer.and_then(|reply| read_result(&import.signature, &mut making, &reply));
+    let value = match (answer, &import.signature.result) {
+        (Ok(value), _) => value,
+        (Err(error), Some(ty)) => {
+            making = Making::default();
+            Some(decode(&mut making, ty, &import.failed(error)?)?)
+        }
+        (Err(error), None) => {
+            import.failed(error)?;
+            None
+        }
+    };
+    if let (Some(mut value), Some(result), Some(ty)) = (value, results.first_mut(), ty.results().next()) {
+        handles::receive(&mut store, &import.signature, &making.handles, &ty, &mut value)?;
+        *result = value;
+    }
+    Ok(())
+}
+
+fn write_params(signature: &Signature, given: &handles::Given, params: &[Val]) -> Result<Bytes, CallError> {
+    let mut out = Vec::with_capacity(128);
+    let looking = Looking { handles: given.handles() };
+    encode_tuple_from(&looking, signature.each_param(), params, &mut out)
+        .map_err(|error| too_large("the parameters", &error))?;
+    Ok(out.into())
+}
+
+fn read_result(signature: &Signature, making: &mut Making, reply: &Bytes) -> Result<Option<Val>, CallError> {
+    match &signature.result {
+        Some(ty) => decode(making, ty, reply).map(Some).map_err(|error| refused("the answer", &error)),
+        None if *reply == NIL => Ok(None),
+        None => Err(CallError::new(Code::BadParams, "the answer: a value where there should be none")),
+    }
+}
+
+fn decode(making: &mut Making, ty: &Type, bytes: &[u8]) -> Result<Val, DecodeError> {
+    decode_into(making, ty, bytes, HOSTCALL_FUEL)
+}
+
+fn refused(what: &str, error: &DecodeError) -> CallError {
+    let code = if *error == DecodeError::TooMany { Code::TooLarge } else { Code::BadParams };
+    CallError::new(code, format!("{what}: {error}"))
+}
+
+/// What the engine made is of the function's type, so that it can only be too much.
+fn too_large(what: &str, error: &EncodeError) -> CallError {
+    CallError::new(Code::TooLarge, format!("{what}: {error}"))
+}

@@ -1,0 +1,138 @@
+//! Handles in parameters and results: a resource to the engine, bytes to everybody else.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::{
+    StoreContextMut,
+    component::{ResourceAny, ResourceDynamic, ResourceType, Val, types::Type},
+};
+
+use super::{
+    super::{imports::Import, remote::HandleError, resources::Imported, signature::Signature},
+    val::handle_number,
+};
+use crate::state::State;
+
+/// Handles that one call may carry: they are looked for one by one.
+const MAX_CARRIED: usize = 256;
+
+/// The handles in the parameters of a guest's call.
+#[derive(Default)]
+pub(super) struct Given {
+    handles: Vec<(ResourceAny, Bytes)>,
+    /// Those that are no longer the guest's, each with the number of its resource.
+    owned: Vec<(u32, Bytes)>,
+}
+
+impl Given {
+    pub(super) fn handles(&self) -> &[(ResourceAny, Bytes)] {
+        &self.handles
+    }
+
+    /// The call did not arrive, or nobody knows: what the guest gave with it is let go of with what else it leaves.
+    pub(super) fn let_go(self, store: &mut StoreContextMut<'_, State>, import: &Import) {
+        for (number, handle) in self.owned {
+            let resource = import.signature.resources.iter().find(|resource| resource.number == number);
+            if let Some(resource) = resource {
+                store.data_mut().remote.leave(handle, Arc::clone(resource));
+            }
+        }
+    }
+}
+
+/// What a guest passes on: the bytes of each handle. What it owned it no longer holds.
+pub(super) fn give(store: &mut StoreContextMut<'_, State>, params: &[Val]) -> wasmtime::Result<Given> {
+    let mut found = Vec::new();
+    params.iter().for_each(|value| collect(value, &mut found));
+    let mut given = Given::default();
+    if found.len() > MAX_CARRIED {
+        return Err(HandleError::TooManyCarried.into());
+    }
+    for resource in found {
+        let dynamic = resource.try_into_resource_dynamic(&mut *store)?;
+        let remote = &mut store.data_mut().remote;
+        let handle = if dynamic.owned() {
+            let handle = remote.take(dynamic.rep())?;
+            given.owned.push((dynamic.ty(), handle.clone()));
+            handle
+        } else {
+            remote.get(dynamic.rep())?
+        };
+        given.handles.push((resource, handle));
+    }
+    Ok(given)
+}
+
+fn collect(value: &Val, found: &mut Vec<ResourceAny>) {
+    match value {
+        Val::Resource(resource) => found.push(*resource),
+        Val::List(values) | Val::Tuple(values) => values.iter().for_each(|value| collect(value, found)),
+        Val::Record(fields) => fields.iter().for_each(|(_, value)| collect(value, found)),
+        Val::Variant(_, Some(value)) | Val::Option(Some(value)) => collect(value, found),
+        Val::Result(Ok(Some(value)) | Err(Some(value))) => collect(value, found),
+        _ => {}
+    }
+}
+
+/// Gives a guest the resources whose handles came with an answer: from now on it holds them.
+pub(super) fn receive(
+    store: &mut StoreContextMut<'_, State>,
+    signature: &Signature,
+    handles: &[Bytes],
+    ty: &Type,
+    value: &mut Val,
+) -> wasmtime::Result<()> {
+    if handles.is_empty() {
+        return Ok(());
+    }
+    if handles.len() > MAX_CARRIED {
+        return Err(HandleError::TooManyCarried.into());
+    }
+    place(ty, value, &mut |resource, number| {
+        let known = |known: &&Arc<Imported>| ResourceType::host_dynamic(known.number) == resource;
+        let imported = signature.resources.iter().find(known).ok_or(HandleError::Foreign)?;
+        let handle = handles.get(number).ok_or(HandleError::Foreign)?;
+        let held = store.data_mut().remote.keep(handle.clone(), Arc::clone(imported))?;
+        ResourceDynamic::new_own(held, imported.number).try_into_resource_any(&mut *store)
+    })
+}
+
+/// Puts resources where values stand for them.
+pub(super) fn place(
+    ty: &Type,
+    value: &mut Val,
+    resource: &mut impl FnMut(ResourceType, usize) -> wasmtime::Result<ResourceAny>,
+) -> wasmtime::Result<()> {
+    match (ty, value) {
+        (Type::Own(ty) | Type::Borrow(ty), value) => {
+            let number = handle_number(value).ok_or(HandleError::Foreign)?;
+            *value = Val::Resource(resource(*ty, number)?);
+            Ok(())
+        }
+        (Type::List(list), Val::List(values)) => {
+            let item = list.ty();
+            values.iter_mut().try_for_each(|value| place(&item, value, resource))
+        }
+        (Type::Tuple(tuple), Val::Tuple(values)) => {
+            tuple.types().zip(values).try_for_each(|(ty, value)| place(&ty, value, resource))
+        }
+        (Type::Record(record), Val::Record(values)) => {
+            record.fields().zip(values).try_for_each(|(field, (_, value))| place(&field.ty, value, resource))
+        }
+        (Type::Variant(variant), Val::Variant(name, Some(value))) => {
+            match variant.cases().find(|case| case.name == *name).and_then(|case| case.ty) {
+                Some(ty) => place(&ty, value, resource),
+                None => Ok(()),
+            }
+        }
+        (Type::Option(option), Val::Option(Some(value))) => place(&option.ty(), value, resource),
+        (Type::Result(result), Val::Result(Ok(Some(value)))) => {
+            result.ok().map_or(Ok(()), |ty| place(&ty, value, resource))
+        }
+        (Type::Result(result), Val::Result(Err(Some(value)))) => {
+            result.err().map_or(Ok(()), |ty| place(&ty, value, resource))
+        }
+        _ => Ok(()),
+    }
+}
