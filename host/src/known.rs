@@ -12,7 +12,7 @@ use std::{
 use mesh_claims::{Envelope, Trust};
 use mesh_lattice::{
     HostId, Incarnation, Name,
-    application::{Application, ConfigPart, Values},
+    application::{Application, ConfigPart, Link, Values},
     key::Key,
     stored::{Assignment, Route},
 };
@@ -135,16 +135,31 @@ pub(crate) fn resolve<'a>(shared: &BTreeMap<Name, Values>, parts: &'a [ConfigPar
 /// with time; the last one is the wanted one.
 #[must_use]
 pub fn links_since(revisions: &[(u64, &Application)]) -> Vec<u64> {
-    let Some(((newest, wanted), older)) = revisions.split_last() else { return Vec::new() };
-    let first_declared = |link: &mesh_lattice::application::Link| {
-        let kept = |other: &mesh_lattice::application::Link| {
+    let applications: Vec<_> = revisions.iter().map(|(_, application)| *application).collect();
+    let since = |place: usize| revisions.get(place).map_or(u64::MAX, |(since, _)| *since);
+    declared_from(&applications).into_iter().map(since).collect()
+}
+
+/// The places of those revisions that say how old the links of the last one are: each that declared one first, and the
+/// one before it, which did not.
+#[must_use]
+pub(crate) fn ages_rest_on(revisions: &[&Application]) -> BTreeSet<usize> {
+    let firsts = declared_from(revisions).into_iter();
+    firsts.flat_map(|first| [Some(first), first.checked_sub(1)]).flatten().collect()
+}
+
+/// For each link of the last revision, the place of the first one from which on all declared it.
+fn declared_from(revisions: &[&Application]) -> Vec<usize> {
+    let Some((wanted, older)) = revisions.split_last() else { return Vec::new() };
+    let first = |link: &Link| {
+        let same = |other: &Link| {
             (&other.source, &other.target, &other.name) == (&link.source, &link.target, &link.name)
                 && other.interfaces == link.interfaces
         };
-        let unbroken = older.iter().rev().take_while(|(_, application)| application.links.iter().any(kept));
-        unbroken.last().map_or(*newest, |(since, _)| *since)
+        let unbroken = older.iter().rev().take_while(|application| application.links.iter().any(same));
+        older.len() - unbroken.count()
     };
-    wanted.links.iter().map(first_declared).collect()
+    wanted.links.iter().map(first).collect()
 }
 
 #[cfg(test)]

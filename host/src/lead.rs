@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     ctl::{self, Desk},
     known::Known,
-    mirror::{Mirror, Sign},
+    mirror::{Mirror, Sign, history},
 };
 
 /// How often the state of the leases is looked at, and plans are made that have become due.
@@ -38,6 +38,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long after taking office a host whose lease was not seen yet is not called gone: time for every lease to be
 /// read and for two renewals. One whose lease *was* seen has the whole time that the lease allows it.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// Old revisions that are taken away at once.
+const TIDIED: usize = 32;
 
 /// Events that are kept for `get events`.
 const EVENTS: usize = 500;
@@ -175,7 +178,22 @@ impl<'a> Term<'a> {
         if let Err(error) = self.write(plan).await {
             tracing::debug!(%error, "a plan was not written; it is made again");
             self.due = true;
+            return;
         }
+        self.tidy().await;
+    }
+
+    /// Takes revisions that nothing needs any more out of the store, some at a time.
+    async fn tidy(&mut self) {
+        let outdated = self.mirror.outdated(history::KEPT);
+        for key in outdated.iter().take(TIDIED) {
+            if let Err(error) = self.lead.state.purge(key).await {
+                tracing::debug!(%error, %key, "an old revision was not taken away; it is tried again");
+                return;
+            }
+            self.mirror.forget(key);
+        }
+        self.due |= outdated.len() > TIDIED;
     }
 
     /// Says what changed about the hosts, and makes a plan due where that matters.

@@ -7,6 +7,7 @@
 //! and the newer one stays.
 
 mod doubt;
+pub(crate) mod history;
 mod known;
 mod typed;
 

@@ -14,6 +14,7 @@ mod lying_host;
 mod main_story;
 mod nats_dies;
 mod no_nats;
+mod old_revisions;
 mod outside;
 mod overload;
 mod quick_start;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     known::{Known, Origin},
-    mirror::Mirror,
+    mirror::{Mirror, history},
     readiness::{Concern, Readiness},
 };
 
@@ -75,6 +75,10 @@ impl Follow {
             _ => held,
         };
         mirror.recall(&before);
+        // Twice as many as the leader leaves: what it assigns meanwhile may be some revisions behind what was read here.
+        for key in mirror.outdated(2 * history::KEPT) {
+            mirror.forget(&key);
+        }
         self.say_enrolled(mirror);
         let (known, stale) = match accepted(mirror, &self.own, &before) {
             Some(assignment) => (mirror.known(assignment), None),

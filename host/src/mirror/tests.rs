@@ -202,3 +202,45 @@ fn the_next_leader_says_himself_what_a_revoked_one_had_said() {
     rig.fresh().confirm(&world, &mut plan);
     assert_eq!(plan, before, "what the plan says goes first");
 }
+
+#[test]
+fn revisions_are_kept_that_are_recent_or_run_or_say_how_old_a_link_is() {
+    let mut rig = Rig::new();
+    let (user, host) = (KeyPair::from_seed(&rig.user.seed()).unwrap(), KeyPair::from_seed(&rig.host.seed()).unwrap());
+    let link = |target: &str| serde_json::json!({ "source": "counter", "target": target, "interfaces": ["a:b"] });
+    for revision in 1..=30 {
+        // The first link stays from the third revision on; the second is taken away and comes back at the ninth.
+        let mut links = Vec::new();
+        links.extend((revision >= 3).then(|| link("kv")));
+        links.extend((revision < 6 || revision >= 9).then(|| link("log")));
+        let application = serde_json::json!({ "name": "adhoc", "links": links });
+        let application: Application = serde_json::from_value(application).unwrap();
+        rig.put(Key::AppRevision(name("adhoc"), revision), 1, &application, &user);
+    }
+    rig.put(Key::App(name("adhoc")), 30, &AppPointer { revision: 30, deleted: false }, &user);
+    let item = mesh_lattice::stored::Item {
+        app: name("adhoc"),
+        revision: 12,
+        name: name("counter"),
+        kind: mesh_lattice::stored::ItemKind::Actor,
+    };
+    let assignment = Assignment { incarnation: rig.incarnation, term: 1, items: vec![item] };
+    rig.put(Key::Assign(rig.host.host_id().unwrap()), 1, &assignment, &host);
+
+    let mut mirror = rig.fresh();
+    let ages = mirror.known(None).apps[&name("adhoc")].links_since.clone();
+    let outdated = mirror.outdated(history::KEPT);
+    for key in &outdated {
+        mirror.forget(key);
+    }
+    let known = mirror.known(None);
+    let kept: Vec<u64> = known.revisions.keys().map(|(_, revision)| *revision).collect();
+    assert_eq!(kept, [2, 3, 8, 9, 12].into_iter().chain(21..=30).collect::<Vec<_>>());
+    assert_eq!(known.apps[&name("adhoc")].links_since, ages);
+    assert!(mirror.outdated(history::KEPT).is_empty(), "nothing is left to do");
+
+    // Whoever cannot tell which revision is wanted takes none away.
+    let mut doubting = rig.fresh();
+    doubting.apply(Change::Put(rig.part(true))).unwrap();
+    assert!(doubting.outdated(history::KEPT).is_empty());
+}

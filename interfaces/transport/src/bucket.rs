@@ -136,6 +136,13 @@ impl Bucket {
         self.publish(key, headers, Bytes::new()).await
     }
 
+    /// Takes away whatever is stored under `key`, without a trace: whoever watches hears nothing of it.
+    pub(crate) async fn purge(&self, key: &str) -> Result<(), BucketError> {
+        let filter = json!({ "filter": self.subject(key) });
+        self.api(&format!("STREAM.PURGE.{}", self.stream()), &filter).await?;
+        Ok(())
+    }
+
     /// Writes all of these or none: (key, value, expected revision), no key twice.
     ///
     /// The server collects the messages of a batch under its id and applies them when the last one says so.

@@ -310,6 +310,15 @@ impl State {
         or.to_string()
     }
 
+    /// Takes away a value that nothing needs any more; nobody who watches hears of it.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not do it.
+    pub async fn purge(&self, key: &Key) -> Result<(), StateError> {
+        self.inner.bucket.purge(&key.to_string()).await.map_err(|error| failed(error, key))
+    }
+
     /// Watches all keys of this pattern.
     #[must_use]
     pub fn watch(&self, pattern: &str) -> Watch {
