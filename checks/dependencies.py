@@ -14,8 +14,9 @@ import tree
 MAY_NAME = {
     "interfaces": {"interfaces"},
     "providers": {"interfaces", "mesh-provider"},
-    "host/runtime": {"interfaces"},
+    "host/runtime": {"interfaces", "host/transcode"},
     "host/scheduler": {"interfaces"},
+    "host/transcode": {"interfaces"},
     "host": {"interfaces", "providers", "host/runtime", "host/scheduler"},
     "ctl": {"interfaces"},
     "tests": {"interfaces", "mesh-provider", "host/runtime"},
@@ -26,7 +27,7 @@ NAMED_BY = {
     r"mesh-transport": {"mesh-host", "meshctl", "mesh-tests"},
     r"redis": {"mesh-keyvalue-redis"},
     r"async-nats": {"mesh-transport", "mesh-keyvalue-nats", "mesh-tests"},
-    r"wasmtime(-.*)?": {"mesh-runtime", "mesh-tests"},
+    r"wasmtime(-.*)?": {"mesh-runtime", "mesh-transcode", "mesh-tests"},
 }
 
 # What must not be linked, however far down the graph.

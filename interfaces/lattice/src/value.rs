@@ -33,6 +33,7 @@ mod decode;
 mod encode;
 pub mod form;
 mod read;
+pub mod tokens;
 mod types;
 
 pub use decode::{DecodeError, decode, decode_into};
