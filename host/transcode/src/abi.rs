@@ -23,7 +23,7 @@ use wasmtime::{
 };
 
 use crate::{
-    lift::{Lifting, Source},
+    lift::{Lifting, Source, Written},
     lower::{self, Lowering},
     supported::{self, MAX_WORDS},
 };
@@ -34,8 +34,9 @@ pub(crate) struct Parameters(pub(crate) Bytes);
 /// The result of an export, nil where it has none.
 pub(crate) struct Returned(pub(crate) Vec<u8>);
 
-/// The parameters of an import, `WORDS` flat words of them, or none where they are in memory: an array.
-pub(crate) struct Arguments<const WORDS: usize>(pub(crate) Vec<u8>);
+/// The parameters of an import, `WORDS` flat words of them, or none where they are in memory: an array, or why they
+/// cannot be one.
+pub(crate) struct Arguments<const WORDS: usize>(pub(crate) Written);
 
 /// The result of an import, `WORDS` flat words of it, or none where it goes to memory; nil where it has none.
 pub(crate) struct Answer<const WORDS: usize>(pub(crate) Bytes);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mesh_lattice::value::EncodeError;
 use wasmtime::{Result, StoreContextMut, component::LinkerInstance};
 
 use crate::{
@@ -15,7 +16,8 @@ use crate::{
 pub type Reply<'a> = Box<dyn Future<Output = Result<Bytes>> + Send + 'a>;
 
 impl Plan {
-    /// Defines the import `name` of a type that has this plan: `call` gets the array of the parameters.
+    /// Defines the import `name` of a type that has this plan: `call` gets the array of the parameters, or why
+    /// they cannot be one: too many or too deep. Whatever else is wrong with them is a trap.
     ///
     /// # Errors
     ///
@@ -23,7 +25,7 @@ impl Plan {
     pub fn define<T, F>(self, linker: &mut LinkerInstance<'_, T>, name: &str, call: F) -> Result<()>
     where
         T: 'static,
-        F: Fn(StoreContextMut<'_, T>, Vec<u8>) -> Reply<'_> + Send + Sync + 'static,
+        F: Fn(StoreContextMut<'_, T>, std::result::Result<Vec<u8>, EncodeError>) -> Reply<'_> + Send + Sync + 'static,
     {
         let import = Import { linker, name, call: Arc::new(call) };
         if self.returns_word {
@@ -43,7 +45,7 @@ struct Import<'a, 'b, T: 'static, F> {
 impl<T, F> Import<'_, '_, T, F>
 where
     T: 'static,
-    F: Fn(StoreContextMut<'_, T>, Vec<u8>) -> Reply<'_> + Send + Sync + 'static,
+    F: Fn(StoreContextMut<'_, T>, std::result::Result<Vec<u8>, EncodeError>) -> Reply<'_> + Send + Sync + 'static,
 {
     fn with_arguments<const OUT: usize>(self, words: usize) -> Result<()> {
         match words {

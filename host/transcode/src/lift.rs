@@ -41,6 +41,9 @@ pub enum LiftError {
     Unwritable(#[from] EncodeError),
 }
 
+/// What was lifted, or why it cannot be written.
+pub(crate) type Written = std::result::Result<Vec<u8>, EncodeError>;
+
 /// Where a value lies.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'s> {
@@ -80,19 +83,23 @@ impl<'c, 'cx> Lifting<'c, 'cx> {
         Ok(lifting.out)
     }
 
-    /// The parameters of an import, as an array.
-    pub(crate) fn arguments(cx: &'c mut LiftContext<'cx>, ty: InterfaceType, source: Source<'_>) -> Result<Vec<u8>> {
+    /// The parameters of an import, as an array, or why they cannot be written as one.
+    pub(crate) fn arguments(cx: &'c mut LiftContext<'cx>, ty: InterfaceType, source: Source<'_>) -> Result<Written> {
         let mut lifting = Self::new(cx);
-        lifting.value(ty, source, 0)?;
-        Ok(lifting.out)
+        match lifting.value(ty, source, 0) {
+            Ok(()) => Ok(Ok(lifting.out)),
+            Err(error) => match error.downcast_ref() {
+                Some(LiftError::Unwritable(reason)) => Ok(Err(reason.clone())),
+                _ => Err(error),
+            },
+        }
     }
 
     /// The same, where they lie in memory at `offset`.
-    pub(crate) fn arguments_at(cx: &'c mut LiftContext<'cx>, ty: InterfaceType, offset: usize) -> Result<Vec<u8>> {
-        let mut lifting = Self::new(cx);
+    pub(crate) fn arguments_at(cx: &'c mut LiftContext<'cx>, ty: InterfaceType, offset: usize) -> Result<Written> {
+        let lifting = Self::new(cx);
         let memory = lifting.at(offset, 1, lifting.types.canonical_abi(&ty))?;
-        lifting.value(ty, Source::Memory(memory), 0)?;
-        Ok(lifting.out)
+        Self::arguments(lifting.cx, ty, Source::Memory(memory))
     }
 
     fn new(cx: &'c mut LiftContext<'cx>) -> Self {

@@ -36,7 +36,7 @@ mod read;
 pub mod tokens;
 mod types;
 
-pub use decode::{DecodeError, decode, decode_into};
+pub use decode::{DecodeError, check, decode, decode_into};
 pub use encode::{EncodeError, encode, encode_from, encode_tuple_from};
 pub use read::{ReadError, read, read_carrying};
 pub use types::{Type, Value};

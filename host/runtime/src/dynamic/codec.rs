@@ -1,11 +1,13 @@
 //! Parameters and results between a guest and bytes. Everything above it knows bytes only, and everything below it is
 //! the engine's: whoever makes this faster changes nothing else.
 //!
-//! The bytes are those of [`mesh_lattice::value`]. Here they go through the engine's own kind of value, one for each
-//! byte of a `list<u8>`: what a call may take by that is bounded by what the engine allows a guest to hand over at
-//! once, in both directions, and more is `too_large`.
+//! The bytes are those of [`mesh_lattice::value`]. A function whose type has a plan has them moved [`straight`] between
+//! them and the guest's memory. The others, with resources above all, go through the engine's own kind of value, one for
+//! each byte of a `list<u8>`. What a call may take is bounded by what the engine allows a guest to hand over at once, in
+//! both directions, and more is `too_large`.
 
 mod handles;
+mod straight;
 mod val;
 
 use std::sync::Arc;
@@ -25,15 +27,23 @@ use crate::{limits::HOSTCALL_FUEL, state::State};
 use val::{Looking, Making};
 
 /// Parameters of one call, read and found to be of the function's types.
-pub(crate) struct Params(Vec<Val>);
+pub(crate) enum Params {
+    /// For a function with a plan: as they came.
+    Bytes(Bytes),
+    Values(Vec<Val>),
+}
 
 /// Nothing.
 const NIL: Bytes = Bytes::from_static(&[0xc0]);
 
 /// Reads the parameters of a function before anything is done for the call.
-pub(crate) fn read(signature: &Signature, bytes: &[u8]) -> Result<Params, CallError> {
+pub(crate) fn read(signature: &Signature, bytes: &Bytes) -> Result<Params, CallError> {
+    if signature.plan.is_some() {
+        straight::check("the parameters", &signature.params, bytes)?;
+        return Ok(Params::Bytes(bytes.clone()));
+    }
     match decode(&mut Making::default(), &signature.params, bytes).map_err(|error| refused("the parameters", &error))? {
-        Val::Tuple(params) => Ok(Params(params)),
+        Val::Tuple(params) => Ok(Params::Values(params)),
         _ => Err(CallError::new(Code::Internal, "parameters are no tuple")),
     }
 }
@@ -45,8 +55,12 @@ pub(crate) async fn call(
     signature: &Signature,
     params: Params,
 ) -> wasmtime::Result<Bytes> {
+    let params = match params {
+        Params::Bytes(params) => return straight::call(store, function, params).await,
+        Params::Values(params) => params,
+    };
     let mut results = vec![Val::Bool(false); usize::from(signature.result.is_some())];
-    function.call_async(&mut store, &params.0, &mut results).await?;
+    function.call_async(&mut store, &params, &mut results).await?;
     // What the guest was given is no longer needed, and may be large.
     drop(params);
     let (Some(ty), Some(result)) = (&signature.result, results.first()) else { return Ok(NIL) };
@@ -57,6 +71,9 @@ pub(crate) async fn call(
 
 /// Puts a host function in the place of a guest's import, which is a call of `import`.
 pub(crate) fn define(linker: &mut LinkerInstance<'_, State>, name: &str, import: Arc<Import>) -> wasmtime::Result<()> {
+    if let Some(plan) = import.signature.plan {
+        return straight::define(linker, name, plan, import);
+    }
     linker.func_new_async(name, move |store, ty, params, results| {
         let import = Arc::clone(&import);
         Box::new(async move { pass(store, &import, &ty, params, results).await })
@@ -113,8 +130,12 @@ fn read_result(signature: &Signature, making: &mut Making, reply: &Bytes) -> Res
     match &signature.result {
         Some(ty) => decode(making, ty, reply).map(Some).map_err(|error| refused("the answer", &error)),
         None if *reply == NIL => Ok(None),
-        None => Err(CallError::new(Code::BadParams, "the answer: a value where there should be none")),
+        None => Err(unexpected()),
     }
+}
+
+fn unexpected() -> CallError {
+    CallError::new(Code::BadParams, "the answer: a value where there should be none")
 }
 
 fn decode(making: &mut Making, ty: &Type, bytes: &[u8]) -> Result<Val, DecodeError> {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use mesh_lattice::value::{MAX_DEPTH, Type};
+use mesh_transcode::Plan;
 use wasmtime::component::{
     ResourceType,
     types::{self, ComponentFunc},
@@ -21,6 +22,8 @@ pub(crate) struct Signature {
     /// A tuple.
     pub(crate) params: Type,
     pub(crate) result: Option<Type>,
+    /// How its values are moved without the engine's own kind of value, where they can be.
+    pub(crate) plan: Option<Plan>,
     /// The resources elsewhere whose handles are among them.
     pub(crate) resources: Vec<Arc<Imported>>,
 }
@@ -79,7 +82,7 @@ impl Signature {
         // The parameters are one value: each of them is one level down.
         let params = function.params().map(|(_, ty)| reader.ty(&ty, 1)).collect::<Result<_, _>>()?;
         let result = function.results().next().map(|ty| reader.ty(&ty, 0)).transpose()?;
-        Ok(Self { params: Type::Tuple(params), result, resources: reader.used })
+        Ok(Self { params: Type::Tuple(params), result, plan: Plan::of(function), resources: reader.used })
     }
 
     /// The type of each parameter.

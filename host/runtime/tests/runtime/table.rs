@@ -187,7 +187,7 @@ async fn what_is_no_call_of_it_is_refused_with_its_code() {
     }
     let unversioned = call(&*table, "mesh:table/values", "id-u8", vec![0x91, 7]).await;
     assert_eq!(unversioned.unwrap(), [7], "a name without a version fits every version");
-    let large = one(&Type::List(Box::new(Type::U8)), &Value::Bytes(vec![7; 4 << 20].into()));
+    let large = one(&Type::List(Box::new(Type::U8)), &Value::Bytes(vec![7; 17 << 20].into()));
     assert_eq!(call(&*table, INTERFACE, "id-list-u8", large).await.unwrap_err().code, Code::TooLarge);
     assert_eq!(table.stats().errors, 14, "each of them is counted");
 }

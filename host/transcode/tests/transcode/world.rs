@@ -80,7 +80,7 @@ impl World {
         let sink = self.plan("sink").expect("a plan for the import that takes");
         let source = self.plan("source").expect("a plan for the import that gives");
         sink.define(&mut host, "sink", |mut store, arguments| {
-            store.data_mut().sunk = Some(Ok(arguments));
+            store.data_mut().sunk = Some(Ok(arguments.unwrap()));
             Box::new(async { Ok(Bytes::from_static(&[0xc0])) })
         })
         .unwrap();
@@ -88,7 +88,7 @@ impl World {
             .define(&mut host, "source", |store, arguments| {
                 let bytes = store.data().bytes.clone();
                 Box::new(async move {
-                    assert_eq!(arguments, [0x90]);
+                    assert_eq!(arguments, Ok(vec![0x90]));
                     Ok(bytes)
                 })
             })

@@ -2,7 +2,7 @@
 
 use super::{
     GROWTH, MAX_DEPTH, MAX_ITEMS, ROOM, Type, Value,
-    form::{Branch, Builder, Leaf, Plain},
+    form::{Branch, Builder, Leaf, Nothing, Plain},
     skip,
 };
 
@@ -53,6 +53,16 @@ pub fn decode_into<B: Builder>(builder: &mut B, ty: &Type, bytes: &[u8], room: u
     let mut reader = Reader { builder, rest: bytes, items: 0, room };
     let value = reader.value(ty, 0)?;
     if reader.rest.is_empty() { Ok(value) } else { Err(DecodeError::Trailing) }
+}
+
+/// Says whether `bytes` are a value of the type `ty`, without making one, where its text and binary are `room` bytes at
+/// most.
+///
+/// # Errors
+///
+/// Where `bytes` are not such a value.
+pub fn check(ty: &Type, bytes: &[u8], room: usize) -> Result<(), DecodeError> {
+    decode_into(&mut Nothing, ty, bytes, room)
 }
 
 struct Reader<'a, 'b, B> {

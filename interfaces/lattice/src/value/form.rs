@@ -112,6 +112,19 @@ pub trait Viewer {
     fn view<'a>(&'a self, value: &'a Self::Value) -> Option<View<'a, Self::Value>>;
 }
 
+/// No kind at all, for who only asks whether bytes are a value of a type.
+pub(super) struct Nothing;
+
+impl Builder for Nothing {
+    type Value = ();
+
+    const BYTE: usize = 1;
+
+    fn leaf(&mut self, _: Leaf<'_>) {}
+
+    fn branch(&mut self, _: Branch<()>) {}
+}
+
 /// The kind of value that belongs to no engine.
 pub(super) struct Plain;
 
