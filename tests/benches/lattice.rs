@@ -15,6 +15,8 @@
     reason = "a program that measures; the floors are shared with the engine's own bench"
 )]
 
+#[path = "lattice/actors.rs"]
+mod actors;
 #[path = "../../host/runtime/benches/support/bare.rs"]
 mod bare;
 #[path = "../../host/runtime/benches/support/compare.rs"]
@@ -91,7 +93,10 @@ impl Subject {
     }
 }
 
+/// Measures all, or what the arguments name: `hello`, `hosts`, `actors`.
 fn main() -> Result<()> {
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (one, address, reused) = runtime.block_on(async {
         let lattice = Lattice::builder().hosts(1).start().await?;
@@ -99,12 +104,20 @@ fn main() -> Result<()> {
         let reused = hello(&lattice, "reused", 1_000).await?;
         anyhow::Ok((lattice, address, reused))
     })?;
-    let component = std::fs::read(mesh_tests::guest::unsigned("hello")?)?;
-    hello::beside_floors(&runtime, &component, address, reused)?;
-    runtime.block_on(one_and_two(one, address))
+    if wanted("hello") {
+        let component = std::fs::read(mesh_tests::guest::unsigned("hello")?)?;
+        hello::beside_floors(&runtime, &component, address, reused)?;
+    }
+    if wanted("hosts") {
+        runtime.block_on(one_and_two(&one, address))?;
+    }
+    if wanted("actors") {
+        runtime.block_on(actors::measure(&one, address))?;
+    }
+    Ok(())
 }
 
-async fn one_and_two(one: Lattice, address: SocketAddr) -> Result<()> {
+async fn one_and_two(one: &Lattice, address: SocketAddr) -> Result<()> {
     let two = Lattice::builder().hosts(1).start().await?;
     let two = split(two).await?;
     let redis = Redis::start().await?;
@@ -152,13 +165,19 @@ struct Split {
     _lattice: Lattice,
 }
 
-async fn split(mut lattice: Lattice) -> Result<Split> {
-    // What is wanted while there is one host runs there and stays; what comes later goes to the host with less.
+/// A second host, with less on it than the first: what is wanted while there is one host runs there and stays, and what
+/// comes later goes to the host with less.
+async fn weighed_down(lattice: &mut Lattice) -> Result<()> {
     for web in ["web", "ballast-1", "ballast-2"] {
         lattice.ok(["start", "provider", "http-server", "--name", web, "--replicas", "1"]).await?;
         lattice.until_running(web, 1).await?;
     }
     lattice.up(2).await?;
+    Ok(())
+}
+
+async fn split(mut lattice: Lattice) -> Result<Split> {
+    weighed_down(&mut lattice).await?;
     start(&lattice, "hello").await?;
     start(&lattice, "counter").await?;
     lattice.key_value("kv", Store::Nats, "counter").await?;

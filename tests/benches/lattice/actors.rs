@@ -1,0 +1,122 @@
+//! Calls that actors make: to another actor on the same host and on another one, along an interface that the host knows
+//! only by its types, and to an HTTP server outside.
+//!
+//! The asking actor times its own calls, so that nothing but them is in the figure. A fresh instance serves each.
+
+use std::{net::SocketAddr, time::Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use mesh_tests::{
+    http::Client,
+    lattice::{Lattice, free_address},
+};
+
+use crate::{median, micros, start, weighed_down};
+
+const ROUNDS: usize = 7;
+const SIZES: [(usize, usize); 4] = [(16, 200), (1 << 10, 200), (64 << 10, 50), (1 << 20, 10)];
+
+/// Measures on `one`, where `outside` answers HTTP, and on a lattice of two hosts.
+pub async fn measure(one: &Lattice, outside: SocketAddr) -> Result<()> {
+    one.ok(["start", "provider", "http-server", "--name", "web", "--replicas", "1"]).await?;
+    let here = asker(one).await?;
+    let mut two = Lattice::builder().hosts(1).start().await?;
+    weighed_down(&mut two).await?;
+    // The first host has more on it, and the one that asks is where the HTTP server is.
+    let there = apart(&two).await?;
+    println!("a call from actor to actor, µs (a fresh instance serves each); {ROUNDS} rounds");
+    println!("{:<28} {:>12} {:>12}", "", "one host", "two hosts");
+    for function in ["same", "wrapped"] {
+        for (size, count) in SIZES {
+            let (mut near, mut far) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                near.push(timed(here, function, size, count).await?);
+                far.push(timed(there, function, size, count).await?);
+            }
+            let name = format!("{function}, {size} bytes");
+            println!("{name:<28} {:>12.0} {:>12.0}", middle(&mut near), middle(&mut far));
+        }
+    }
+    outgoing(one, outside).await
+}
+
+/// One actor that asks and one that answers, on this host.
+async fn asker(lattice: &Lattice) -> Result<SocketAddr> {
+    for actor in ["asker", "bytes"] {
+        start(lattice, actor).await?;
+    }
+    linked(lattice).await
+}
+
+/// The same, where the answering one is on the second host.
+async fn apart(lattice: &Lattice) -> Result<SocketAddr> {
+    start(lattice, "bytes").await?;
+    lattice.until_ready("bytes", 1).await?;
+    for ballast in ["ballast-3", "ballast-4", "ballast-5", "ballast-6"] {
+        lattice.ok(["start", "provider", "http-server", "--name", ballast, "--replicas", "1"]).await?;
+        lattice.until_running(ballast, 1).await?;
+    }
+    start(lattice, "asker").await?;
+    let address = linked(lattice).await?;
+    let mut hosts = Vec::new();
+    for actor in ["asker", "bytes"] {
+        let view = lattice.get_one("actors", actor).await?;
+        hosts.push(view.pointer("/hosts/0/id").and_then(|id| id.as_str()).context("it is on no host")?.to_owned());
+    }
+    hosts.dedup();
+    ensure!(hosts.len() == 2, "the two actors are on one host");
+    Ok(address)
+}
+
+async fn linked(lattice: &Lattice) -> Result<SocketAddr> {
+    lattice.ok(["link", "put", "asker", "bytes", "bench:bytes"]).await?;
+    let address = free_address()?;
+    lattice.listen("web", "asker", address).await?;
+    for actor in ["asker", "bytes"] {
+        lattice.until_ready(actor, 1).await?;
+    }
+    lattice.until_answering(address, "/same/16/1").await?;
+    Ok(address)
+}
+
+/// Microseconds for one of so many calls.
+async fn timed(address: SocketAddr, function: &str, size: usize, count: usize) -> Result<f64> {
+    let answer = Client::one_shot(address).get(&format!("/{function}/{size}/{count}")).await?;
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    Ok(answer.text().parse::<f64>()? / 1e3 / count as f64)
+}
+
+fn middle(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// A request through an actor to an HTTP server outside, beside the same request without the lattice.
+async fn outgoing(lattice: &Lattice, outside: SocketAddr) -> Result<()> {
+    start(lattice, "fetch").await?;
+    lattice.ok(["start", "provider", "http-client", "--name", "out", "--replicas", "1"]).await?;
+    let allow = ["--target-config", "allow=127.0.0.1", "--target-config", "allow_networks=127.0.0.1"];
+    let put = ["link", "put", "fetch", "out", "wasi:http/outgoing-handler"];
+    lattice.ok(put.into_iter().chain(allow)).await?;
+    let address = free_address()?;
+    lattice.listen("web", "fetch", address).await?;
+    lattice.until_ready("fetch", 1).await?;
+    let path = format!("/{outside}/");
+    lattice.until_answering(address, &path).await?;
+    let (mut direct, mut through) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        for (at, path, taken) in [(outside, "/", &mut direct), (address, path.as_str(), &mut through)] {
+            let mut client = Client::keep_alive(at);
+            let mut times = Vec::new();
+            for _ in 0..200 {
+                let start = Instant::now();
+                let answer = client.get(path).await?;
+                times.push(start.elapsed());
+                ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+            }
+            taken.push(micros(median(&mut times)));
+        }
+    }
+    println!("outgoing HTTP: {:.0} µs through an actor, {:.0} µs without", middle(&mut through), middle(&mut direct));
+    Ok(())
+}
