@@ -13,8 +13,8 @@ import tree
 # What the crates of a folder may name among the workspace's own crates: folders, or single crates by name.
 MAY_NAME = {
     "interfaces": {"interfaces"},
-    "providers": {"interfaces", "mesh-provider"},
     "host/runtime": {"interfaces", "host/transcode"},
+    "providers": {"interfaces", "mesh-provider", "mesh-nats"},
     "host/scheduler": {"interfaces"},
     "host/transcode": {"interfaces"},
     "host": {"interfaces", "providers", "host/runtime", "host/scheduler"},
@@ -26,8 +26,8 @@ MAY_NAME = {
 NAMED_BY = {
     r"mesh-transport": {"mesh-host", "meshctl", "mesh-tests"},
     r"redis": {"mesh-keyvalue-redis"},
-    r"async-nats": {"mesh-transport", "mesh-keyvalue-nats", "mesh-tests"},
     r"wasmtime(-.*)?": {"mesh-runtime", "mesh-transcode", "mesh-tests"},
+    r"async-nats": {"mesh-transport", "mesh-keyvalue-nats", "mesh-messaging-nats", "mesh-nats", "mesh-tests"},
 }
 
 # What must not be linked, however far down the graph.

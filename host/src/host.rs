@@ -183,6 +183,7 @@ impl Host {
             changed: changed.clone(),
         }));
         let providers = Providers::new(Arc::new(providers::Starter {
+            lattice: config.lattice.clone(),
             kinds: kinds.clone(),
             data_dir: config.dir.join("data"),
             runtime_dir: config.runtime_dir.clone(),

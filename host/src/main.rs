@@ -84,6 +84,7 @@ fn built_in() -> anyhow::Result<Kinds> {
         Arc::new(mesh_keyvalue_nats::KeyvalueNatsFactory::new()?),
         Arc::new(mesh_keyvalue_redb::KeyvalueRedbFactory::new()?),
         Arc::new(mesh_keyvalue_redis::KeyvalueRedisFactory::new()?),
+        Arc::new(mesh_messaging_nats::MessagingNatsFactory::new()?),
         Arc::new(mesh_echo::EchoFactory::new()?),
     ]))
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use mesh_lattice::{
-    Deadline, InterfacePattern, Name, Serve,
+    Deadline, InterfacePattern, LatticeName, Name, Serve,
     application::Values,
     stored::{FailedLink, ProviderState},
 };
@@ -115,6 +115,8 @@ impl Kinds {
 
 /// What every start needs.
 pub struct Starter {
+    /// The lattice of this host.
+    pub lattice: LatticeName,
     /// The built-in providers.
     pub kinds: Kinds,
     /// Their data lives under here, each in a directory of its own name.
@@ -262,6 +264,7 @@ impl Task {
             return Some(Event::Misconfigured(format!("this host has no provider {}", spec.run.kind)));
         };
         let context = Context {
+            lattice: self.starter.lattice.clone(),
             name: self.seat.name.clone(),
             config: spec.run.config.clone(),
             data_dir: self.starter.data_dir.join(self.seat.name.as_str()),

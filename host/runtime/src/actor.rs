@@ -34,7 +34,7 @@ use crate::{
     },
     engine::Engine,
     http,
-    imports::keyvalue,
+    imports::{keyvalue, messaging},
     instance::Idle,
     output::Output,
     state::State,
@@ -141,6 +141,7 @@ pub(crate) struct Shared {
     pub(crate) calls: Arc<dyn Serve>,
     pub(crate) output: Arc<Output>,
     pub(crate) keyvalue: keyvalue::Spelled,
+    pub(crate) messaging: messaging::Spelled,
     /// `wasi:http/outgoing-handler` as this component spells it.
     pub(crate) outgoing: Interface,
     /// An actor keeps its engine: without the ticker nothing would stop its guests.
@@ -191,6 +192,7 @@ impl Shared {
             calls,
             output: Arc::new(Output::new(config.name)),
             keyvalue: keyvalue::Spelled::new()?,
+            messaging: messaging::Spelled::new()?,
             outgoing,
             engine: engine.clone(),
             tasks: TaskTracker::new(),

@@ -6,6 +6,11 @@ use wasmtime_wasi::I32Exit;
 
 use crate::dynamic::imports::CallFailed;
 
+/// The guest had the host keep more for it than it may have.
+#[derive(Debug, thiserror::Error)]
+#[error("no memory is left for {0}")]
+pub(crate) struct TooMuch(pub(crate) &'static str);
+
 /// wasmtime reports these limits in words only: handles and instances; headers and random bytes; what one host call
 /// copies.
 const REFUSED: [&str; 3] = ["limit exceeded", "exceeds limit", "fuel allocated for hostcalls"];

@@ -4,6 +4,7 @@ mod bus;
 mod config;
 pub(crate) mod keyvalue;
 mod logging;
+pub(crate) mod messaging;
 
 use wasmtime::component::Linker;
 
@@ -13,5 +14,6 @@ pub(crate) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     keyvalue::add(linker)?;
     config::add(linker)?;
     logging::add(linker)?;
+    messaging::add(linker)?;
     bus::add(linker)
 }

@@ -27,7 +27,7 @@
 //! | `failure` | what wasmtime says, as the closed set of codes |
 //! | `outbound` | calls that a guest makes |
 //! | `http` | `wasi:http` in and out |
-//! | `imports` | key-value, configuration, logging, bus |
+//! | `imports` | key-value, messaging, configuration, logging, bus |
 //! | `output` | what guests print |
 //!
 //! ```no_run

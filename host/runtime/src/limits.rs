@@ -73,6 +73,25 @@ impl Usage {
     pub(crate) fn new(budget: Arc<Budget>, limit: u64) -> Self {
         Self { budget, limit, memory: 0, last_growth: 0, refused: false }
     }
+
+    /// Counts bytes that the host keeps for the guest as the guest's own; whether it may have them.
+    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let fits = self.memory.checked_add(bytes).is_some_and(|memory| memory <= self.limit);
+        if fits && self.budget.take(bytes) {
+            self.memory += bytes;
+            return true;
+        }
+        self.refused = true;
+        false
+    }
+
+    /// Bytes that were held are gone.
+    pub(crate) fn release(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).min(self.memory);
+        self.memory -= bytes;
+        self.budget.give_back(bytes);
+    }
 }
 
 impl Drop for Usage {
@@ -144,6 +163,9 @@ mod tests {
         assert_eq!(budget.used(), 60);
         other.memory_grow_failed(wasmtime::Error::msg("no pages")).unwrap();
         assert_eq!(budget.used(), 0);
+        assert!(other.hold(99) && !other.hold(2) && other.hold(1));
+        other.release(50);
+        assert_eq!(budget.used(), 50);
         drop(other);
         assert_eq!(budget.used(), 0);
     }

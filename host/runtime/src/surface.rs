@@ -1,7 +1,7 @@
 //! What a component imports and exports, sorted by who can serve it.
 
 use mesh_claims::surface::{HOST_INTERFACES, WASI_RELEASES};
-use mesh_lattice::Interface;
+use mesh_lattice::{Interface, wit};
 use wasmtime::{
     Engine,
     component::{
@@ -13,8 +13,17 @@ use wasmtime::{
 use crate::dynamic::{exports::Exports, imports::Imported, resources::Resources, signature::Room};
 
 /// Interfaces that a typed adapter turns into calls along a link.
-const ADAPTED: [&str; 3] =
-    ["wasi:keyvalue/store@0.2.0-draft", "wasi:keyvalue/atomics@0.2.0-draft", "wasi:keyvalue/batch@0.2.0-draft"];
+const ADAPTED: [&str; 9] = [
+    "wasi:keyvalue/store@0.2.0-draft",
+    "wasi:keyvalue/atomics@0.2.0-draft",
+    "wasi:keyvalue/batch@0.2.0-draft",
+    "wasi:keyvalue/store@0.2.0-draft2",
+    "wasi:keyvalue/atomics@0.2.0-draft2",
+    "wasi:keyvalue/batch@0.2.0-draft2",
+    wit::messaging::CONSUMER,
+    wit::messaging::PRODUCER,
+    wit::messaging::REQUEST_REPLY,
+];
 
 /// The package of calls to the outside: of `wasi:http`, the one interface that needs a link.
 const OUTGOING: &str = "wasi:http/outgoing-handler";

@@ -89,6 +89,7 @@ async fn a_link_that_is_wanted_while_its_provider_is_asked_how_it_is_is_told() {
     let slow = Arc::new(Slow { told, asked, answers: Arc::new(Semaphore::new(0)) });
     let changed = Arc::new(Notify::new());
     let mut providers = Providers::new(Arc::new(Starter {
+        lattice: Default::default(),
         kinds: Kinds::new(vec![Arc::new(SlowFactory(slow.clone()))]),
         data_dir: PathBuf::new(),
         runtime_dir: PathBuf::new(),

@@ -3,7 +3,7 @@
 //! Of the well-known interfaces it is known by their functions: reading, and writing or deleting what the call itself
 //! says, in full. Running `set` twice leaves what running it once leaves; where somebody else writes the same key in
 //! between, the second run wins over him, as a slow first one would have. Not in the table: `increment`, which counts
-//! twice, and `wasi:http`, where a method promises what the code behind it may not keep. For these and for all other
+//! twice, `swap`, whose second run finds what the first one wrote, messages, which arrive twice, and `wasi:http`, where a method promises what the code behind it may not keep. For these and for all other
 //! interfaces the link says it.
 
 use mesh_lattice::{Interface, wit::keyvalue::operation};
@@ -11,11 +11,12 @@ use mesh_lattice::{Interface, wit::keyvalue::operation};
 use crate::links::Grant;
 
 /// Functions of `wasi:keyvalue` that may run twice, by interface.
-const KEY_VALUE: [(&str, &[&str]); 2] = [
+const KEY_VALUE: [(&str, &[&str]); 3] = [
     (
         "store",
         &[operation::OPEN, operation::GET, operation::SET, operation::DELETE, operation::EXISTS, operation::LIST_KEYS],
     ),
+    ("atomics", &[operation::CAS_NEW, operation::CAS_CURRENT]),
     ("batch", &[operation::GET_MANY, operation::SET_MANY, operation::DELETE_MANY]),
 ];
 
@@ -41,7 +42,10 @@ mod tests {
             assert!(well_known("wasi:keyvalue/store@0.2.0-draft", operation), "{operation}");
         }
         assert!(well_known("wasi:keyvalue/batch@0.2.0-draft", "set-many"));
+        assert!(well_known("wasi:keyvalue/atomics@0.2.0-draft2", "[method]cas.current"));
         assert!(!well_known("wasi:keyvalue/atomics@0.2.0-draft", "increment"));
+        assert!(!well_known("wasi:keyvalue/atomics@0.2.0-draft2", "swap"));
+        assert!(!well_known("wasmcloud:messaging/consumer@0.2.0", "publish"));
         assert!(!well_known("wasi:keyvalue/store@0.2.0-draft", "increment"));
         assert!(!well_known("wasi:http/incoming-handler@0.2.2", "handle"));
         assert!(!well_known("other:keyvalue/store", "[method]bucket.get"));

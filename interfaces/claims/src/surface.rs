@@ -71,7 +71,7 @@ pub const WASI_RELEASES: [&str; 7] =
 const OUTGOING: &str = "outgoing-handler";
 
 /// What a host serves itself beside them.
-pub const HOST_INTERFACES: [&str; 8] = [
+pub const HOST_INTERFACES: [&str; 9] = [
     "wasi:config/runtime@0.2.0-draft",
     "wasi:config/store@0.2.0-draft",
     "wasi:config/store@0.2.0-rc.1",
@@ -80,6 +80,7 @@ pub const HOST_INTERFACES: [&str; 8] = [
     "wasmcloud:bus/lattice@1.0.0",
     "wasmcloud:bus/lattice@2.0.0",
     "wasmcloud:bus/lattice@2.0.1",
+    "wasmcloud:messaging/types@0.3.0",
 ];
 
 /// Who can serve this import.

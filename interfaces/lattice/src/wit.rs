@@ -5,6 +5,7 @@
 
 pub mod http;
 pub mod keyvalue;
+pub mod messaging;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

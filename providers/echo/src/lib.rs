@@ -157,6 +157,7 @@ mod tests {
     #[tokio::test]
     async fn it_answers_with_what_it_was_called_with_and_whom_it_has_a_link_for() {
         let context = Context {
+            lattice: Default::default(),
             name: "echo".parse().unwrap(),
             config: Default::default(),
             data_dir: "/nonexistent".into(),

@@ -125,6 +125,7 @@ struct Outside {
 impl Outside {
     async fn start(names: Names, config: &[(&str, &str)]) -> Self {
         let context = Context {
+            lattice: Default::default(),
             name: "out".parse().unwrap(),
             config: Values::new(),
             data_dir: "/nowhere".into(),

@@ -20,7 +20,7 @@ use async_nats::jetstream::kv::{self, Operation, UpdateErrorKind};
 use mesh_lattice::{CallError, Code, Deadline};
 use mesh_provider::{
     jitter,
-    keyvalue::{StoreError, add},
+    keyvalue::{Delta, StoreError, add},
 };
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -31,12 +31,12 @@ use crate::connection::within;
 /// Increments that wait for one counter; more are refused as `busy`.
 const QUEUE: usize = 4_096;
 
-type Answer = Result<u64, StoreError>;
+type Answer = Result<i128, StoreError>;
 /// Domain, bucket and key.
 type Counter = (Option<String>, String, String);
 
 struct Waiting {
-    delta: u64,
+    delta: Delta,
     deadline: Deadline,
     answer: oneshot::Sender<Answer>,
 }
@@ -54,7 +54,7 @@ impl Counters {
         self: &Arc<Self>,
         domain: Option<&str>,
         bucket: &kv::Store,
-        (key, delta): (String, u64),
+        (key, delta): (String, Delta),
         deadline: Deadline,
     ) -> Answer {
         let (answer, answered) = oneshot::channel();
@@ -156,8 +156,8 @@ async fn read(bucket: &kv::Store, key: &str, deadline: Deadline) -> Result<Known
 }
 
 /// What to write, where anything was added, and what each is to be told.
-fn sums(current: Option<&[u8]>, batch: &[Waiting]) -> (Option<u64>, Vec<Answer>) {
-    let mut sum: Option<u64> = None;
+fn sums(current: Option<&[u8]>, batch: &[Waiting]) -> (Option<i128>, Vec<Answer>) {
+    let mut sum: Option<i128> = None;
     let answers = batch.iter().map(|waiting| {
         let text = sum.map(|sum| sum.to_string());
         let added = add(text.as_ref().map(String::as_bytes).or(current), waiting.delta);

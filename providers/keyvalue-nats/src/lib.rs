@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`provider`] | the provider: its links, and which connection each of them uses |
 //! | [`settings`] | what its configuration and that of its links may say |
-//! | `connection` | one connection to NATS for each set of credentials, never the host's own |
+//! | `connection` | one connection to NATS for each set of credentials, and its buckets |
 //! | `store` | the operations on a bucket |
 //! | `counter` | increments: those that wait for the same counter become one compare-and-set |
 //! | `listing` | pages of keys |

@@ -4,18 +4,14 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use futures::future::{BoxFuture, join_all};
 use mesh_lattice::{CallError, Code, Deadline, InterfacePattern, Invocation, Name, Reply, Serve, application::Values};
+use mesh_nats::ServerSettings;
 use mesh_provider::{
     ConfigError, Context, Factory, Intake, LinkError, LinkId, Links, NatsDefault, Provider, ProviderLink, Shared,
     StartError, keyvalue,
 };
 use tokio::sync::OnceCell;
 
-use crate::{
-    connection::Connection,
-    counter::Counters,
-    settings::{LinkSettings, ServerSettings},
-    store::NatsStore,
-};
+use crate::{connection::Connection, counter::Counters, settings::LinkSettings, store::NatsStore};
 
 /// What `use` in a manifest says.
 pub const KIND: &str = "keyvalue-nats";
@@ -161,7 +157,7 @@ impl KeyvalueNats {
         if tokio::time::timeout(deadline.remaining(), ended).await.is_err() {
             tracing::warn!("key-value operations that did not end in time are given up");
         }
-        join_all(backends.iter().map(|backend| backend.connection.close(deadline))).await;
+        join_all(backends.iter().map(|backend| backend.connection.nats.close(deadline))).await;
     }
 }
 
@@ -183,8 +179,8 @@ impl Provider for KeyvalueNats {
 
     fn health(&self) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
-            match self.connections.all().await.iter().find(|backend| !backend.connection.is_connected()) {
-                Some(backend) => Err(format!("not connected to NATS at {}", backend.connection.url())),
+            match self.connections.all().await.iter().find(|backend| !backend.connection.nats.is_connected()) {
+                Some(backend) => Err(format!("not connected to NATS at {}", backend.connection.nats.url())),
                 None => Ok(()),
             }
         })

@@ -1,13 +1,9 @@
 //! What the configuration of the provider and of its links may say. A link's own values win over the provider's, and
 //! those over the lattice's default server. The keys are those that users of other NATS providers have.
 
-use std::{fmt, path::PathBuf};
-
 use mesh_lattice::application::Values;
+use mesh_nats::ServerSettings;
 use mesh_provider::{ConfigError, NatsDefault, Settings};
-
-/// The server that is meant where nobody names one.
-const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 
 /// The bucket of links that name none.
 const DEFAULT_BUCKET: &str = "default";
@@ -26,30 +22,6 @@ pub struct LinkSettings {
     pub bucket: String,
     /// Whether a bucket that is not there is made: `enable_bucket_auto_create`, on where nothing is said.
     pub auto_create: bool,
-}
-
-/// A connection; links with the same share it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct ServerSettings {
-    /// The server, or several between commas: `cluster_uri`, `cluster_uris` or `url`.
-    pub url: String,
-    /// The user's token: `client_jwt`.
-    pub jwt: Option<String>,
-    /// The user's seed: `client_seed`.
-    pub seed: Option<String>,
-    /// Both in a file: `credentials_file`.
-    pub credentials_file: Option<PathBuf>,
-    /// Certificates to trust: `tls_ca_file`.
-    pub tls_ca_file: Option<PathBuf>,
-    /// The same as text: `tls_ca`.
-    pub tls_ca: Option<String>,
-}
-
-impl fmt::Debug for ServerSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Seeds and tokens stay out of every log.
-        f.debug_struct("ServerSettings").field("url", &self.url).finish_non_exhaustive()
-    }
 }
 
 /// Whether a bucket is one of the mesh's own.
@@ -101,41 +73,17 @@ impl LinkSettings {
                 "letters, digits, - and _, and no bucket of the mesh (MESH_...)",
             ));
         }
-        let url = settings.first(&["cluster_uri", "cluster_uris", "url"]);
-        // Credentials of the default server are for the default server alone.
-        let default = default.filter(|default| url.is_none_or(|(_, url)| url == default.url));
-        let read = Self {
-            server: ServerSettings {
-                url: url
-                    .map(|(_, url)| url.to_owned())
-                    .or_else(|| default.map(|default| default.url.clone()))
-                    .unwrap_or_else(|| DEFAULT_URL.to_owned()),
-                jwt: settings.text("client_jwt").map(str::to_owned),
-                seed: settings.text("client_seed").map(str::to_owned),
-                credentials_file: settings
-                    .text("credentials_file")
-                    .map(PathBuf::from)
-                    .or_else(|| default.and_then(|default| default.credentials_file.clone())),
-                tls_ca_file: settings
-                    .text("tls_ca_file")
-                    .map(PathBuf::from)
-                    .or_else(|| default.and_then(|default| default.tls_ca_file.clone())),
-                tls_ca: settings.text("tls_ca").map(str::to_owned),
-            },
+        let url = settings.first(&["cluster_uri", "cluster_uris", "url"]).map(|(_, url)| url);
+        let own = default.filter(|default| url.is_none_or(|url| url == default.url));
+        Ok(Self {
+            server: ServerSettings::read(settings, default)?,
             domain: settings
                 .text("js_domain")
                 .map(str::to_owned)
-                .or_else(|| default.and_then(|default| default.js_domain.clone())),
+                .or_else(|| own.and_then(|default| default.js_domain.clone())),
             bucket,
             auto_create: settings.flag("enable_bucket_auto_create")?.unwrap_or(true),
-        };
-        if read.server.jwt.is_some() && read.server.seed.is_none() {
-            return Err(ConfigError::missing("client_seed", "the seed that belongs to `client_jwt`"));
-        }
-        if let Some(seed) = &read.server.seed {
-            nkeys::KeyPair::from_seed(seed).map_err(|_| ConfigError::invalid("client_seed", "a seed (S...)"))?;
-        }
-        Ok(read)
+        })
     }
 }
 
@@ -162,7 +110,6 @@ mod tests {
         let settings = read(&[("cluster_uri", "nats://own:1"), ("bucket", "mine")], Some(&default)).unwrap();
         assert_eq!((settings.bucket.as_str(), settings.server.url.as_str()), ("mine", "nats://own:1"));
         assert_eq!(settings.server.credentials_file, None, "another server does not see the lattice's credentials");
-        assert_eq!(read(&[], None).unwrap().server.url, DEFAULT_URL);
     }
 
     #[test]
@@ -173,7 +120,6 @@ mod tests {
             (vec![("bucket", "a.b")], "bucket"),
             (vec![("enable_bucket_auto_create", "perhaps")], "enable_bucket_auto_create"),
             (vec![("client_jwt", "x")], "client_seed"),
-            (vec![("client_seed", "x")], "client_seed"),
         ] {
             assert_eq!(read(&pairs, None).unwrap_err().key(), key);
         }

@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use async_nats::jetstream::kv::{self, Operation};
+use async_nats::jetstream::kv::{self, Operation, UpdateErrorKind};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mesh_lattice::{CallError, Code, wit::keyvalue::KeyResponse};
-use mesh_provider::keyvalue::{Scope, Store, StoreError};
+use mesh_provider::keyvalue::{Delta, Scope, Store, StoreError, Version};
 
 use crate::{
     connection::{Connection, within},
@@ -74,7 +74,7 @@ impl NatsStore {
 
     fn fits(&self, bucket: &kv::Store, value: &Bytes) -> Result<(), StoreError> {
         let of_bucket = usize::try_from(bucket.stream.cached_info().config.max_message_size).ok();
-        let most = self.connection.max_payload().min(of_bucket.filter(|most| *most > 0).unwrap_or(usize::MAX));
+        let most = self.connection.nats.max_payload().min(of_bucket.filter(|most| *most > 0).unwrap_or(usize::MAX));
         let most = most.saturating_sub(HEADROOM);
         if value.len() <= most { Ok(()) } else { Err(StoreError::too_large(value.len(), most)) }
     }
@@ -123,7 +123,7 @@ impl Store for NatsStore {
         Ok(page)
     }
 
-    async fn increment(&self, scope: Scope<'_>, key: String, delta: u64) -> Result<u64, StoreError> {
+    async fn increment(&self, scope: Scope<'_>, key: String, delta: Delta) -> Result<i128, StoreError> {
         let bucket = self.bucket(scope).await?;
         let added =
             self.counters.add(self.settings.domain.as_deref(), &bucket, (encoded(&key)?, delta), scope.deadline).await;
@@ -153,5 +153,27 @@ impl Store for NatsStore {
         let bucket = &self.bucket(scope).await?;
         let deletes: Vec<_> = keys.iter().map(|key| self.erase(scope, bucket, key)).collect();
         stream::iter(deletes).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// The revision that stands there, also that of a deletion; 0 where there never was anything.
+    async fn version(&self, scope: Scope<'_>, key: String) -> Result<Version, StoreError> {
+        let bucket = self.bucket(scope).await?;
+        let entry = self.answer(scope, bucket.entry(encoded(&key)?)).await?;
+        Ok(Version(entry.map_or(0, |entry| entry.revision).to_be_bytes().to_vec()))
+    }
+
+    async fn swap(&self, scope: Scope<'_>, key: String, expected: Version, value: Bytes) -> Result<bool, StoreError> {
+        let bucket = self.bucket(scope).await?;
+        self.fits(&bucket, &value)?;
+        // A version that this store never made is none that stands there.
+        let Ok(revision) = expected.0.try_into().map(u64::from_be_bytes) else { return Ok(false) };
+        match within(scope.deadline, bucket.update(encoded(&key)?, value, revision)).await? {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(false),
+            Err(error) => {
+                self.connection.forget(&self.settings, scope.bucket);
+                Err(StoreError::backend(format!("NATS: {error}")))
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mesh_lattice::wit::keyvalue::KeyResponse;
-use mesh_provider::keyvalue::{Scope, Store, StoreError};
+use mesh_provider::keyvalue::{Delta, Scope, Store, StoreError, Version};
 use redb::Database;
 
 use crate::{
@@ -25,7 +25,7 @@ pub(crate) struct RedbStore {
 }
 
 impl RedbStore {
-    async fn change(&self, scope: Scope<'_>, change: Change) -> Result<u64, StoreError> {
+    async fn change(&self, scope: Scope<'_>, change: Change) -> Result<i128, StoreError> {
         check(scope)?;
         self.writer.change(scope.bucket, change, scope.deadline).await
     }
@@ -69,7 +69,7 @@ impl Store for RedbStore {
         Ok(tables::list(&*self.database, scope.bucket, cursor)?)
     }
 
-    async fn increment(&self, scope: Scope<'_>, key: String, delta: u64) -> Result<u64, StoreError> {
+    async fn increment(&self, scope: Scope<'_>, key: String, delta: Delta) -> Result<i128, StoreError> {
         self.change(scope, Change::Increment(key, delta)).await
     }
 
@@ -85,5 +85,16 @@ impl Store for RedbStore {
 
     async fn delete_many(&self, scope: Scope<'_>, keys: Vec<String>) -> Result<(), StoreError> {
         self.change(scope, Change::Delete(keys)).await.map(drop)
+    }
+
+    async fn version(&self, scope: Scope<'_>, key: String) -> Result<Version, StoreError> {
+        check(scope)?;
+        let found = tables::get(&*self.database, scope.bucket, [key], |value| Version::of_value(Some(value)))?;
+        Ok(found.into_iter().flatten().next().unwrap_or_else(|| Version::of_value(None)))
+    }
+
+    async fn swap(&self, scope: Scope<'_>, key: String, expected: Version, value: Bytes) -> Result<bool, StoreError> {
+        fits(&value)?;
+        Ok(self.change(scope, Change::Swap(key, expected, value)).await? == 1)
     }
 }

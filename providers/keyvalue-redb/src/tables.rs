@@ -5,7 +5,7 @@
 //! right while keys come and go: a key that stands throughout is listed once.
 
 use mesh_lattice::wit::keyvalue::KeyResponse;
-use mesh_provider::keyvalue::{StoreError, add};
+use mesh_provider::keyvalue::{Delta, StoreError, Version, add};
 use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, TransactionError, WriteTransaction};
 
 /// The number of a key and its value.
@@ -76,10 +76,19 @@ impl<'txn> Bucket<'txn> {
         Ok(())
     }
 
-    pub(crate) fn increment(&mut self, key: &str, delta: u64) -> Result<u64, TablesError> {
+    pub(crate) fn increment(&mut self, key: &str, delta: Delta) -> Result<i128, TablesError> {
         let sum = add(self.values.get(key)?.as_ref().map(|entry| entry.value().1), delta)?;
         self.set(key, sum.to_string().as_bytes())?;
         Ok(sum)
+    }
+
+    pub(crate) fn swap(&mut self, key: &str, expected: &Version, value: &[u8]) -> Result<bool, TablesError> {
+        let stands = Version::of_value(self.values.get(key)?.as_ref().map(|entry| entry.value().1));
+        if stands != *expected {
+            return Ok(false);
+        }
+        self.set(key, value)?;
+        Ok(true)
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use mesh_lattice::{CallError, Code, Deadline};
-use mesh_provider::keyvalue::StoreError;
+use mesh_provider::keyvalue::{Delta, StoreError, Version};
 use redb::Database;
 use tokio::sync::{mpsc, oneshot};
 
@@ -29,7 +29,9 @@ const GROUP_BYTES: usize = 32 << 20;
 pub(crate) enum Change {
     Set(Vec<(String, Bytes)>),
     Delete(Vec<String>),
-    Increment(String, u64),
+    Increment(String, Delta),
+    /// Writes the value if that of this version still stands there; the answer is 1 where it did, else 0.
+    Swap(String, Version, Bytes),
 }
 
 impl Change {
@@ -38,11 +40,12 @@ impl Change {
             Self::Set(pairs) => pairs.iter().map(|(key, value)| key.len() + value.len()).sum(),
             Self::Delete(keys) => keys.iter().map(String::len).sum(),
             Self::Increment(key, _) => key.len() + 20,
+            Self::Swap(key, _, value) => key.len() + value.len(),
         }
     }
 }
 
-type Answer = Result<u64, StoreError>;
+type Answer = Result<i128, StoreError>;
 
 struct Job {
     bucket: String,
@@ -65,7 +68,8 @@ impl Writer {
         Ok((Self { jobs }, thread))
     }
 
-    /// Makes a change and waits until it is on disk. Returns the counter after an increment, else 0.
+    /// Makes a change and waits until it is on disk. Returns the counter after an increment, 1 after a
+    /// swap that was made, else 0.
     pub(crate) async fn change(&self, bucket: &str, change: Change, deadline: Deadline) -> Answer {
         let (answer, answered) = oneshot::channel();
         let job = Job { bucket: bucket.to_owned(), change, deadline, answer };
@@ -151,5 +155,6 @@ fn apply(bucket: &mut Bucket<'_>, change: &Change) -> Result<Answer, TablesError
             Err(TablesError::Operation(error)) => Ok(Err(error)),
             other => other.map(Ok),
         },
+        Change::Swap(key, expected, value) => bucket.swap(key, expected, value).map(|swapped| Ok(swapped.into())),
     }
 }

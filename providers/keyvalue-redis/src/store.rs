@@ -3,8 +3,8 @@
 use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
-use mesh_lattice::{Deadline, wit::keyvalue::Error, wit::keyvalue::KeyResponse};
-use mesh_provider::keyvalue::{Scope, Store, StoreError, add};
+use mesh_lattice::{Deadline, wit::keyvalue::KeyResponse};
+use mesh_provider::keyvalue::{Delta, Scope, Store, StoreError, Version, add};
 use redis::{Cmd, FromRedisValue, cmd};
 
 use crate::{connection::Connection, settings::is_bucket};
@@ -49,23 +49,29 @@ impl RedisStore {
         self.connection.ask(command, deadline).await.map_err(|failed| failed.into_error(&self.connection))
     }
 
+    /// Writes `value` if `current` still stands there; whether it did.
+    async fn write_over(
+        &self,
+        key: &str,
+        current: Option<&[u8]>,
+        value: &[u8],
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        let Some(current) = current else {
+            let set: Option<String> = self.ask(cmd("SET").arg(key).arg(value).arg("NX"), deadline).await?;
+            return Ok(set.is_some());
+        };
+        let mut swap = cmd("EVAL");
+        swap.arg(SWAP).arg(1).arg(key).arg(current).arg(value);
+        Ok(self.ask::<u8>(&swap, deadline).await? == 1)
+    }
+
     /// Adds where `INCRBY` cannot: it counts to 2^63 - 1 and wants the text to be exactly its number.
-    async fn add_by_hand(&self, key: &str, delta: u64, deadline: Deadline) -> Result<u64, StoreError> {
+    async fn add_by_hand(&self, key: &str, delta: Delta, deadline: Deadline) -> Result<i128, StoreError> {
         while !deadline.has_passed() {
             let current: Option<Bytes> = self.ask(cmd("GET").arg(key), deadline).await?;
             let sum = add(current.as_deref(), delta)?;
-            let swapped: u8 = match current {
-                None => {
-                    let set: Option<String> = self.ask(cmd("SET").arg(key).arg(sum).arg("NX"), deadline).await?;
-                    set.is_some().into()
-                }
-                Some(current) => {
-                    let mut swap = cmd("EVAL");
-                    swap.arg(SWAP).arg(1).arg(key).arg(&current[..]).arg(sum);
-                    self.ask(&swap, deadline).await?
-                }
-            };
-            if swapped == 1 {
+            if self.write_over(key, current.as_deref(), sum.to_string().as_bytes(), deadline).await? {
                 return Ok(sum);
             }
         }
@@ -123,13 +129,15 @@ impl Store for RedisStore {
         }
     }
 
-    async fn increment(&self, scope: Scope<'_>, key: String, delta: u64) -> Result<u64, StoreError> {
+    async fn increment(&self, scope: Scope<'_>, key: String, delta: Delta) -> Result<i128, StoreError> {
         let key = Prefix::of(scope)?.key(&key);
-        let Ok(by) = i64::try_from(delta) else { return self.add_by_hand(&key, delta, scope.deadline).await };
+        let by = match delta {
+            Delta::Signed(by) => Ok(by),
+            Delta::Unsigned(by) => i64::try_from(by),
+        };
+        let Ok(by) = by else { return self.add_by_hand(&key, delta, scope.deadline).await };
         match self.connection.ask::<i64>(cmd("INCRBY").arg(&key).arg(by), scope.deadline).await {
-            Ok(sum) => {
-                u64::try_from(sum).map_err(|_| StoreError::Guest(Error::Other("the counter stands below zero".into())))
-            }
+            Ok(sum) => Ok(sum.into()),
             Err(failed) if failed.is_out_of_range() => self.add_by_hand(&key, delta, scope.deadline).await,
             Err(failed) => Err(failed.into_error(&self.connection)),
         }
@@ -160,5 +168,18 @@ impl Store for RedisStore {
             return Ok(());
         }
         self.ask(cmd("DEL").arg(Prefix::of(scope)?.keys(&keys)), scope.deadline).await
+    }
+
+    async fn version(&self, scope: Scope<'_>, key: String) -> Result<Version, StoreError> {
+        Ok(Version::of_value(self.get(scope, key).await?.as_deref()))
+    }
+
+    async fn swap(&self, scope: Scope<'_>, key: String, expected: Version, value: Bytes) -> Result<bool, StoreError> {
+        fits(&value)?;
+        let current = self.get(scope, key.clone()).await?;
+        if Version::of_value(current.as_deref()) != expected {
+            return Ok(false);
+        }
+        self.write_over(&Prefix::of(scope)?.key(&key), current.as_deref(), &value, scope.deadline).await
     }
 }

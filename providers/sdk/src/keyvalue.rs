@@ -5,16 +5,22 @@
 //! - a counter is its decimal text, so that `get` after `increment` reads it, and so does every other tool;
 //! - keys are any text up to 1 KiB, empty or not; a backend that cannot hold one as it is encodes it;
 //! - every key that stands throughout a listing is listed, even while others are written and deleted.
+//!
+//! Both drafts of the interface are served: the version in the invocation's interface says which one the caller
+//! speaks. What only the later one has is in `draft2`.
+
+mod counter;
+mod draft2;
 
 use std::future::Future;
 
 use bytes::Bytes;
 use mesh_lattice::{
-    CallError, Code, Deadline, Invocation, LinkName, Params, Reply,
+    CallError, Code, Deadline, Digest, Invocation, LinkName, Params, Reply,
     wit::{
         Outcome, from_wire,
         keyvalue::{
-            Error, IncrementParams, KeyParams, KeyResponse, KeysParams, ListParams, OpenParams, SetManyParams,
+            DRAFT2, Error, IncrementParams, KeyParams, KeyResponse, KeysParams, ListParams, OpenParams, SetManyParams,
             SetParams, Values, operation,
         },
         to_wire,
@@ -22,6 +28,8 @@ use mesh_lattice::{
 };
 use serde::Serialize;
 use serde_bytes::ByteBuf;
+
+pub use counter::{Delta, add};
 
 /// Longer keys are refused.
 pub const MAX_KEY: usize = 1024;
@@ -95,13 +103,14 @@ pub trait Store: Send + Sync {
         scope: Scope<'_>,
         cursor: Option<u64>,
     ) -> impl Future<Output = Result<KeyResponse, StoreError>> + Send;
-    /// Adds to a counter, atomically, and returns what it is then; one that is not there is 0.
+    /// Adds to a counter, atomically, and returns what it is then, which is within the delta's own range; one that is
+    /// not there is 0.
     fn increment(
         &self,
         scope: Scope<'_>,
         key: String,
-        delta: u64,
-    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+        delta: Delta,
+    ) -> impl Future<Output = Result<i128, StoreError>> + Send;
     /// The values of several keys, in their order.
     fn get_many(
         &self,
@@ -116,21 +125,39 @@ pub trait Store: Send + Sync {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
     /// Deletes several.
     fn delete_many(&self, scope: Scope<'_>, keys: Vec<String>) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// What a key's value is told apart by from what stood there before, or will.
+    fn version(&self, scope: Scope<'_>, key: String) -> impl Future<Output = Result<Version, StoreError>> + Send {
+        let _ = (scope, key);
+        std::future::ready(Err(cannot_swap()))
+    }
+    /// Writes a value if that of `expected` still stands there, atomically; whether it did.
+    fn swap(
+        &self,
+        scope: Scope<'_>,
+        key: String,
+        expected: Version,
+        value: Bytes,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = (scope, key, expected, value);
+        std::future::ready(Err(cannot_swap()))
+    }
 }
 
-/// What a counter is after `delta` was added to what stands there.
-///
-/// # Errors
-///
-/// Where that is no decimal number, or the sum passes 2^64 - 1.
-pub fn add(current: Option<&[u8]>, delta: u64) -> Result<u64, StoreError> {
-    let number = match current {
-        None => Some(0),
-        Some(text) => std::str::from_utf8(text).ok().and_then(|text| text.trim().parse::<u64>().ok()),
-    };
-    let number = number.ok_or_else(|| StoreError::Guest(Error::Other("the value is not a decimal number".into())))?;
-    let passed = || StoreError::Guest(Error::Other("the counter would pass 2^64 - 1".into()));
-    number.checked_add(delta).ok_or_else(passed)
+fn cannot_swap() -> StoreError {
+    StoreError::Guest(Error::Other("this store cannot compare and swap".into()))
+}
+
+/// What a value is told apart by: whatever its store has for that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version(pub Vec<u8>);
+
+impl Version {
+    /// By the value itself, for a store that keeps no revisions. A value that was changed and changed back counts as
+    /// the same.
+    #[must_use]
+    pub fn of_value(value: Option<&[u8]>) -> Self {
+        Self(value.map(|value| Digest::of(value).as_bytes().to_vec()).unwrap_or_default())
+    }
 }
 
 /// The bucket that a link was given, and what guests may call it beside `""` and the link's own name.
@@ -161,12 +188,19 @@ pub async fn serve<S: Store>(store: &S, own: Own<'_>, invocation: Invocation) ->
         return Err(CallError::new(Code::BadParams, "key-value takes no HTTP request"));
     };
     let call = Call { store, own, link: &invocation.link, deadline: invocation.deadline };
+    let draft2 = invocation.interface.version() == Some(DRAFT2);
     let late = || CallError::new(Code::DeadlineExceeded, "the key-value operation did not end in time");
     let remaining = invocation.deadline.remaining();
     if remaining.is_zero() {
         return Err(late());
     }
-    match tokio::time::timeout(remaining, call.run(&invocation.operation, params)).await {
+    let answered = async {
+        match draft2 {
+            true => call.run_draft2(&invocation.operation, params).await,
+            false => call.run(&invocation.operation, params).await,
+        }
+    };
+    match tokio::time::timeout(remaining, answered).await {
         Ok(reply) => reply.map(Reply::wire),
         Err(_) => Err(late()),
     }
@@ -239,7 +273,8 @@ impl<S: Store> Call<'_, S> {
 
     async fn increment(&self, params: &[u8]) -> Result<Bytes, CallError> {
         let (handle, key, delta): IncrementParams = from_wire(params)?;
-        answer(self.store.increment(self.scope(&handle)?, checked(key)?, delta).await)
+        let sum = self.store.increment(self.scope(&handle)?, checked(key)?, Delta::Unsigned(delta)).await;
+        answer(sum.and_then(counter::narrow::<u64>))
     }
 
     async fn get_many(&self, params: &[u8]) -> Result<Bytes, CallError> {
@@ -301,16 +336,6 @@ fn answer<T: Serialize>(result: Result<T, StoreError>) -> Result<Bytes, CallErro
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_counter_is_its_decimal_text() {
-        assert_eq!(add(None, 3), Ok(3));
-        assert_eq!(add(Some(b"39"), 3), Ok(42));
-        assert_eq!(add(Some(b"41\n"), 1), Ok(42));
-        for text in [&b""[..], b"x", b"-1", b"1.5", b"\xff", b"18446744073709551615"] {
-            assert!(matches!(add(Some(text), 1), Err(StoreError::Guest(Error::Other(_)))), "{text:?}");
-        }
-    }
 
     #[test]
     fn the_empty_identifier_and_the_links_name_mean_the_links_bucket() {

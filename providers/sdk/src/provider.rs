@@ -9,7 +9,7 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
-use mesh_lattice::{Deadline, InterfacePattern, LinkName, Name, Serve, application::Values};
+use mesh_lattice::{Deadline, InterfacePattern, LatticeName, LinkName, Name, Serve, application::Values};
 
 use crate::{metric::Metric, settings::ConfigError};
 
@@ -200,6 +200,8 @@ pub trait Factory: Send + Sync {
 /// What a provider gets from its host.
 #[derive(Clone)]
 pub struct Context {
+    /// The lattice that it runs in.
+    pub lattice: LatticeName,
     /// The provider's name in the lattice: who it is when it calls.
     pub name: Name,
     /// Its configuration.

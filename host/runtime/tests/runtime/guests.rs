@@ -26,7 +26,8 @@ use crate::peer::Peer;
 
 /// The guests that are used here. Others are those of the scenarios; that each is used somewhere is a check of the
 /// repository.
-const GUESTS: [&str; 22] = [
+const GUESTS: [&str; 26] = [
+    "courier",
     "custom",
     "echo",
     "endless",
@@ -37,6 +38,8 @@ const GUESTS: [&str; 22] = [
     "hello",
     "hog",
     "late_trap",
+    "later",
+    "modern",
     "older",
     "outgoing",
     "print",
@@ -49,6 +52,7 @@ const GUESTS: [&str; 22] = [
     "tomorrow",
     "trap",
     "visits",
+    "wasi_0_2_12",
 ];
 
 fn source() -> PathBuf {
@@ -89,6 +93,23 @@ fn every_guest_that_is_used_here_is_a_program() {
 pub(crate) fn guest(name: &str) -> Verified<Component> {
     assert!(GUESTS.contains(&name), "{name} is no guest");
     verified(&std::fs::read(built().join(format!("{name}.wasm"))).unwrap())
+}
+
+/// A guest of which every name that begins with `prefix` and ends with one version ends with another, of the same length.
+pub(crate) fn patched(name: &str, prefix: &str, version: &str, other: &str) -> Verified<Component> {
+    assert_eq!(version.len(), other.len());
+    let mut wasm = std::fs::read(built().join(format!("{name}.wasm"))).unwrap();
+    let named = |at: usize, wasm: &[u8]| {
+        let path = wasm[at..].iter().position(|byte| *byte == b'@').unwrap_or(0);
+        wasm[at..].starts_with(prefix.as_bytes()) && wasm[at + path..].starts_with(version.as_bytes())
+    };
+    for at in 0..wasm.len() {
+        if named(at, &wasm) {
+            let from = at + wasm[at..].iter().position(|byte| *byte == b'@').unwrap();
+            wasm[from..from + other.len()].copy_from_slice(other.as_bytes());
+        }
+    }
+    verified(&wasm)
 }
 
 /// A component from its text.

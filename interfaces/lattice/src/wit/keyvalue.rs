@@ -1,4 +1,9 @@
-//! `wasi:keyvalue@0.2.0-draft`: `store`, `atomics`, `batch`.
+//! `wasi:keyvalue@0.2.0-draft` and `@0.2.0-draft2`: `store`, `atomics`, `batch`.
+//!
+//! The two drafts share most of their functions, and one provider serves both: the version in the invocation's
+//! interface says which one is spoken. What differs in the later one: a cursor is text, `increment` counts with a
+//! sign, and a value can be swapped on condition that nobody wrote in between. A handle of such a condition (`cas`)
+//! is opaque bytes that only who minted them reads.
 //!
 //! A bucket's handle is its identifier, so that opening one costs no round trip: what is wrong with it is said by the
 //! first operation, as it is everywhere that a store can vanish between two calls. `open` is served all the same, for
@@ -28,6 +33,28 @@ pub struct KeyResponse {
     pub cursor: Option<u64>,
 }
 
+/// The version of the later draft.
+pub const DRAFT2: &str = "0.2.0-draft2";
+
+/// One page of keys, in the later draft.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyResponse2 {
+    /// The keys.
+    pub keys: Vec<String>,
+    /// Where the next page begins; none where this was the last.
+    pub cursor: Option<String>,
+}
+
+/// Why a value was not swapped, in the later draft.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CasError {
+    /// The store failed.
+    StoreError(Error),
+    /// Somebody wrote in between: the handle for the next attempt.
+    CasFailed(CasHandle),
+}
+
 /// The functions, as they stand in [`crate::Invocation::operation`].
 pub mod operation {
     /// `open(identifier) -> result<bucket, error>`
@@ -50,6 +77,12 @@ pub mod operation {
     pub const SET_MANY: &str = "set-many";
     /// `delete-many(bucket, keys) -> result<_, error>`, in `batch`
     pub const DELETE_MANY: &str = "delete-many";
+    /// `cas.new(bucket, key) -> result<cas, error>`, in `atomics` of the later draft
+    pub const CAS_NEW: &str = "[static]cas.new";
+    /// `current(cas) -> result<option<list<u8>>, error>`, in `atomics` of the later draft
+    pub const CAS_CURRENT: &str = "[method]cas.current";
+    /// `swap(cas, value) -> result<_, cas-error>`, in `atomics` of the later draft
+    pub const SWAP: &str = "swap";
 }
 
 /// A bucket's handle: its identifier as bytes.
@@ -66,6 +99,16 @@ pub type SetParamsRef<'a> = (&'a Bytes, &'a str, &'a Bytes);
 pub type ListParams = (BucketHandle, Option<u64>);
 /// Parameters of `increment`.
 pub type IncrementParams = (BucketHandle, String, u64);
+/// Parameters of `list-keys` in the later draft.
+pub type ListParams2 = (BucketHandle, Option<String>);
+/// Parameters of `increment` in the later draft.
+pub type IncrementParams2 = (BucketHandle, String, i64);
+/// A condition on a key's value: opaque.
+pub type CasHandle = ByteBuf;
+/// Parameters of `cas.current`.
+pub type CasParams = (CasHandle,);
+/// Parameters of `swap`.
+pub type SwapParams = (CasHandle, ByteBuf);
 /// Parameters of `get-many` and `delete-many`.
 pub type KeysParams = (BucketHandle, Vec<String>);
 /// Parameters of `set-many`.

@@ -149,6 +149,7 @@ impl Server {
     async fn with(dir: &Path, actors: &Arc<Actors>, config: &[(&str, &str)], tracing: bool) -> Self {
         let calls: Arc<Actors> = Arc::clone(actors);
         let context = Context {
+            lattice: Default::default(),
             name: "web".parse().unwrap(),
             config: values(config),
             data_dir: dir.join("data"),

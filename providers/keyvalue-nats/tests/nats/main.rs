@@ -9,18 +9,16 @@
     reason = "a test fails by panicking and prints what it measured"
 )]
 
-mod server;
-
 use std::{path::Path, sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, join_all};
 use mesh_keyvalue_nats::{HEADROOM, KeyvalueNatsFactory};
 use mesh_lattice::{CallError, Code, Deadline, Invocation, Reply, Serve, application::Values, wit::Outcome};
+use mesh_nats::testing::NatsServer;
 use mesh_provider::{
     Context, Factory as _, NatsDefault, Provider,
     conformance::keyvalue::{self, Backend, Client},
 };
-use server::NatsServer;
 
 struct Nobody;
 
@@ -32,6 +30,7 @@ impl Serve for Nobody {
 
 async fn start(dir: &Path, url: &str, config: &[(&str, &str)]) -> Arc<dyn Provider> {
     let context = Context {
+        lattice: Default::default(),
         name: "kv".parse().unwrap(),
         config: values(config),
         data_dir: dir.join("kv"),

@@ -25,6 +25,7 @@ impl Serve for Nobody {
 
 async fn start(dir: &Path) -> Result<Arc<dyn Provider>, StartError> {
     let context = Context {
+        lattice: Default::default(),
         name: "kv".parse().unwrap(),
         config: Default::default(),
         data_dir: dir.join("kv"),

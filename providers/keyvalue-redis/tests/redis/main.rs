@@ -32,6 +32,7 @@ impl Serve for Nobody {
 
 async fn start(url: &str) -> Arc<dyn Provider> {
     let context = Context {
+        lattice: Default::default(),
         name: "kv".parse().unwrap(),
         config: Values::from([("url".to_owned(), url.to_owned())]),
         data_dir: "/nowhere".into(),

@@ -1,6 +1,7 @@
 //! `wasi:keyvalue` as every backend serves it. [`run`] is the whole suite; it wants a provider with an empty backend.
 
 mod client;
+mod draft2;
 
 use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
@@ -44,6 +45,7 @@ pub async fn run(provider: Arc<dyn Provider>, backend: &Backend) -> Result<Strin
     lists_ten_thousand_keys(&provider, backend).await?;
     counts_eight_clients_exactly(&provider, backend).await?;
     keeps_values_up_to_its_limit(&provider, backend).await?;
+    draft2::swaps_exactly(&provider, backend).await?;
     Ok(seen)
 }
 
@@ -133,6 +135,7 @@ pub async fn transcript(provider: &Arc<dyn Provider>, backend: &Backend) -> Resu
     buckets(&client, &mut seen).await;
     keys_that_are_odd(&client.opened("odd"), &mut seen).await?;
     limits(&client, &mut seen).await;
+    draft2::script(&client.opened("later"), &mut seen).await?;
     Ok(seen)
 }
 

@@ -1,4 +1,12 @@
-//! A real nats-server on a random port, which dies with the test.
+//! A real nats-server on a random port, which dies with the test: for the tests of providers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     os::unix::process::CommandExt as _,
@@ -8,6 +16,8 @@ use std::{
 
 use async_nats::jetstream::{self, kv};
 
+/// A server.
+#[derive(Debug)]
 pub struct NatsServer {
     child: Child,
     port: u16,
@@ -15,6 +25,7 @@ pub struct NatsServer {
 }
 
 impl NatsServer {
+    /// One that lets everybody in.
     pub fn start() -> Self {
         Self::with("")
     }
@@ -40,17 +51,25 @@ impl NatsServer {
         Self { child, port, dir }
     }
 
+    /// Where it keeps its files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
+    /// Where it listens.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// Kills it.
     pub fn stop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// A plain client of it.
+    pub async fn client(&self) -> async_nats::Client {
+        async_nats::connect(self.url()).await.unwrap()
     }
 
     /// The same server again, at the same port, with what it had stored.
@@ -59,17 +78,20 @@ impl NatsServer {
     }
 
     async fn jetstream(&self) -> jetstream::Context {
-        jetstream::new(async_nats::connect(self.url()).await.unwrap())
+        jetstream::new(self.client().await)
     }
 
+    /// A bucket that is there.
     pub async fn bucket(&self, name: &str) -> kv::Store {
         self.jetstream().await.get_key_value(name).await.unwrap()
     }
 
+    /// A new one.
     pub async fn make_bucket(&self, name: &str) -> kv::Store {
         self.make_bucket_with_history(name, 1).await
     }
 
+    /// A new one that keeps so many values of a key.
     pub async fn make_bucket_with_history(&self, name: &str, history: i64) -> kv::Store {
         let config = kv::Config { bucket: name.into(), history, ..Default::default() };
         self.jetstream().await.create_key_value(config).await.unwrap()
