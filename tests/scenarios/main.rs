@@ -12,6 +12,7 @@ mod http_edge;
 mod local_calls_use_no_nats;
 mod lying_host;
 mod main_story;
+mod messaging;
 mod nats_dies;
 mod no_nats;
 mod old_revisions;

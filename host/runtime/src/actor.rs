@@ -36,7 +36,9 @@ use crate::{
     http,
     imports::{keyvalue, messaging},
     instance::Idle,
+    messages::{self, Handler},
     output::Output,
+    serving,
     state::State,
     surface::Surface,
 };
@@ -133,6 +135,8 @@ pub(crate) struct Shared {
     pub(crate) pre: InstancePre<State>,
     /// Where its functions of `wasi:http` are, if it serves that.
     pub(crate) http: Option<ProxyIndices>,
+    /// Where its handler of messages is, if it has one.
+    pub(crate) handler: Option<Handler>,
     exports: Exports,
     pub(crate) caller: Caller,
     pub(crate) default_link: LinkName,
@@ -159,6 +163,7 @@ pub(crate) struct Shared {
 enum Work {
     Http,
     Function(Arc<Function>),
+    Message,
 }
 
 /// A call's right to an instance. It ends with the instance, which may be after the head of the reply.
@@ -182,6 +187,7 @@ impl Shared {
             None => "wasi:http/outgoing-handler@0.2.0".parse()?,
         };
         Ok(Self {
+            handler: Handler::of(&pre, surface.exports.interfaces())?,
             http: serves_http.then(|| ProxyIndices::new(&pre)).transpose()?,
             pre,
             exports: surface.exports,
@@ -277,9 +283,14 @@ impl Actor {
                 http::serve(&self.shared, request, ticket).await
             }
             Work::Function(function) => {
-                let params = dynamic::Incoming::params(&function, &invocation.params)?;
-                let call = dynamic::Incoming { function, params, deadline, trace };
-                dynamic::serve(&self.shared, call, ticket).await
+                let params = dynamic::params(&function, &invocation.params)?;
+                let run = |outbound| dynamic::run(outbound, function, params);
+                serving::serve(&self.shared, (deadline, trace), ticket, run).await
+            }
+            Work::Message => {
+                let message = messages::message(&invocation.params)?;
+                let run = |outbound| messages::run(outbound, message);
+                serving::serve(&self.shared, (deadline, trace), ticket, run).await
             }
         }
     }
@@ -290,6 +301,9 @@ impl Actor {
         let is_request = operation == HANDLE && is_http(interface, &["incoming-handler", "outgoing-handler"]);
         if is_request && self.shared.http.is_some() {
             return Ok(Work::Http);
+        }
+        if self.shared.handler.is_some() && messages::are_meant(invocation) {
+            return Ok(Work::Message);
         }
         let function = self.shared.exports.find(interface, operation)?;
         function.signature()?;

@@ -40,16 +40,11 @@ pub(crate) mod remote;
 pub(crate) mod resources;
 pub(crate) mod signature;
 
-use std::{pin::pin, sync::Arc};
+use std::sync::Arc;
 
-use mesh_lattice::{CallError, Code, Deadline, Interface, Params, Reply, TraceContext, interface::ROOT, name::BadName};
+use mesh_lattice::{CallError, Code, Interface, Params, Reply, interface::ROOT, name::BadName};
 
-use crate::{
-    actor::{Shared, Ticket},
-    instance::Instance,
-    meter::Metered,
-    outbound::Outbound,
-};
+use crate::{instance::Instance, outbound::Outbound};
 use exports::Function;
 
 /// The interface that this import or export of a component is called by.
@@ -62,45 +57,21 @@ pub(crate) fn root() -> Result<Interface, BadName> {
     ROOT.parse()
 }
 
-/// One call of an exported function on its way to a guest.
-pub(crate) struct Incoming {
-    pub(crate) function: Arc<Function>,
-    pub(crate) params: codec::Params,
-    pub(crate) deadline: Deadline,
-    pub(crate) trace: Option<TraceContext>,
-}
-
-impl Incoming {
-    /// The parameters of `function` from what a call carries.
-    pub(crate) fn params(function: &Function, params: &Params) -> Result<codec::Params, CallError> {
-        match params {
-            Params::Wire(bytes) => codec::read(function.signature()?, bytes),
-            Params::Http(_) => Err(CallError::new(Code::BadParams, "an HTTP request where values are asked for")),
-        }
+/// The parameters of `function` from what a call carries.
+pub(crate) fn params(function: &Function, params: &Params) -> Result<codec::Params, CallError> {
+    match params {
+        Params::Wire(bytes) => codec::read(function.signature()?, bytes),
+        Params::Http(_) => Err(CallError::new(Code::BadParams, "an HTTP request where values are asked for")),
     }
 }
 
-/// Serves one call. The ticket is held for as long as the instance lives.
-pub(crate) async fn serve(shared: &Arc<Shared>, call: Incoming, ticket: Ticket) -> Result<Reply, CallError> {
-    let deadline = call.deadline;
-    let outbound = Outbound::of_call(shared, deadline, call.trace.clone());
-    let meter = Arc::clone(&outbound.meter);
-    let mut guest = Metered::new(Arc::clone(&meter), run(outbound, call));
-    // Registered with the timer only where the guest does not finish in its first poll.
-    let mut late = pin!(tokio::time::sleep(deadline.remaining()));
-    let result = tokio::select! {
-        biased;
-        result = &mut guest => result,
-        () = &mut late => Err(meter.fail_late()),
-    };
-    drop(guest);
-    drop(ticket);
-    result
-}
-
-/// The guest, to the end of one call.
-async fn run(outbound: Outbound, call: Incoming) -> Result<Reply, CallError> {
+/// Lets the guest run one function, to the end of the call.
+pub(crate) async fn run(
+    outbound: Outbound,
+    function: Arc<Function>,
+    params: codec::Params,
+) -> Result<Reply, CallError> {
     let mut instance = Instance::for_call(outbound);
-    let result = instance.call(&call.function, call.params).await;
+    let result = instance.call(&function, params).await;
     instance.end(result).map(Reply::wire)
 }

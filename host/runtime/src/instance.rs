@@ -18,7 +18,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use mesh_lattice::CallError;
+use mesh_lattice::{
+    CallError,
+    wit::{Outcome, messaging::Message},
+};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +100,16 @@ impl Instance {
         let result = codec::call(&mut self.store, &exported, function.signature()?, params).await?;
         self.keep(live);
         Ok(result)
+    }
+
+    /// Lets the guest handle one message, to its end.
+    pub(crate) async fn take_message(&mut self, message: Message) -> wasmtime::Result<Outcome<(), String>> {
+        let live = self.start().await?;
+        let shared = self.shared();
+        let handler = shared.handler.as_ref().ok_or_else(|| wasmtime::Error::msg("the actor handles no messages"))?;
+        let outcome = handler.handle(&mut self.store, &live.instance, message).await?;
+        self.keep(live);
+        Ok(outcome)
     }
 
     /// Lets the guest handle one request, to its end.

@@ -26,6 +26,8 @@
 //! | `limits` | the memory of one instance and of all |
 //! | `failure` | what wasmtime says, as the closed set of codes |
 //! | `outbound` | calls that a guest makes |
+//! | `serving` | a call that is answered with a value, from its guest's first poll to its end |
+//! | `messages` | `wasmcloud:messaging` handlers of an actor |
 //! | `http` | `wasi:http` in and out |
 //! | `imports` | key-value, messaging, configuration, logging, bus |
 //! | `output` | what guests print |
@@ -57,9 +59,11 @@ mod imports;
 mod instance;
 mod limits;
 mod linker;
+mod messages;
 mod meter;
 mod outbound;
 mod output;
+mod serving;
 mod state;
 mod surface;
 

@@ -131,7 +131,8 @@ impl KeyvalueNats {
         let store = self.store(&linked).await.map_err(|error| {
             CallError::new(Code::Backend, format!("NATS at {}: {error}", linked.settings.server.url))
         })?;
-        keyvalue::serve(store, keyvalue::Own { bucket: &linked.settings.bucket, alias: None }, invocation).await
+        let own = keyvalue::Own { bucket: &linked.settings.bucket, alias: None };
+        Box::pin(keyvalue::serve(store, own, invocation)).await
     }
 
     async fn put(&self, link: ProviderLink) -> Result<(), LinkError> {

@@ -116,7 +116,7 @@ impl Store for NatsStore {
 
     async fn list_keys(&self, scope: Scope<'_>, cursor: Option<u64>) -> Result<KeyResponse, StoreError> {
         let bucket = self.bucket(scope).await?;
-        let mut page = self.answer(scope, listing::page(&bucket, self.connection.inbox(), cursor)).await?;
+        let mut page = self.answer(scope, Box::pin(listing::page(&bucket, self.connection.inbox(), cursor))).await?;
         for key in &mut page.keys {
             *key = decode(key);
         }

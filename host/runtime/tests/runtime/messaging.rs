@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use mesh_lattice::{
-    CallError, Code, Reply, Serve,
+    Answer, CallError, Code, Params, Reply, Serve,
     wit::{
         self, Outcome,
-        messaging::{CONSUMER, Message, MessageParams, PRODUCER, REQUEST_REPLY, RequestManyParams, RequestParams},
+        messaging::{
+            CONSUMER, HANDLER, INCOMING_HANDLER, Message, MessageParams, PRODUCER, REQUEST_REPLY, RequestManyParams,
+            RequestParams,
+        },
     },
 };
 use mesh_runtime::Actor;
@@ -86,6 +89,75 @@ async fn a_message_of_version_0_3_is_what_the_guest_made_of_it() {
     let expected = "None None None [98] Some(\"t\") Some([(\"k\", \"1\"), (\"k\", \"3\")])";
     assert_eq!(text(&*actor("modern", &peer).await, "/").await, expected);
     assert!(peer.asked().is_empty());
+}
+
+/// What a handler makes of a message, under this name of it.
+async fn handle(actor: &Actor, interface: &str, operation: &str, message: &Message) -> Result<Reply, CallError> {
+    let mut invocation = get("/");
+    invocation.interface = interface.parse().unwrap();
+    invocation.operation = operation.into();
+    invocation.params = Params::Wire(wit::to_wire(&(message,)).unwrap());
+    actor.serve(invocation).await
+}
+
+fn outcome(reply: Reply) -> Outcome<(), String> {
+    match reply.answer {
+        Answer::Wire(bytes) => wit::from_wire(&bytes).unwrap(),
+        Answer::Http(_) => panic!("an HTTP answer"),
+    }
+}
+
+const SPELLINGS: [(&str, &str); 2] = [(HANDLER, "handle-message"), (INCOMING_HANDLER, "handle")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_of_either_version_takes_what_is_meant_for_the_other() {
+    let mut asked = message("orders.new", "tea");
+    asked.reply_to = Some("answers".into());
+    asked.metadata = vec![("shop".into(), "7".into())];
+    for (name, expected) in [("courier", "hello tea"), ("modern", "modern tea true Some((\"shop\", \"7\"))")] {
+        for (interface, operation) in SPELLINGS {
+            let peer = Peer::answering(|asked| match asked.interface.contains("keyvalue") {
+                true => ok(1),
+                false => ok(()),
+            });
+            let actor = actor(name, &peer).await;
+            let reply = handle(&actor, interface, operation, &asked).await.unwrap();
+            assert_eq!(outcome(reply), Outcome::Ok(()), "{name} {interface}");
+            let sent = peer.asked().into_iter().find(|asked| asked.interface.contains("messaging")).unwrap();
+            let (answer,): MessageParams = wit::from_wire(&sent.params).unwrap();
+            assert_eq!((answer.subject.as_str(), answer.body.as_slice()), ("answers", expected.as_bytes()), "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_handler_says_no_to_comes_back_in_its_words() {
+    for (name, expected) in [("courier", "told to"), ("modern", "permission denied: told to")] {
+        let peer = Peer::nobody();
+        let actor = actor(name, &peer).await;
+        for (interface, operation) in SPELLINGS {
+            let reply = handle(&actor, interface, operation, &message("a", "refuse")).await.unwrap();
+            assert_eq!(outcome(reply), Outcome::Err(expected.to_owned()));
+        }
+        assert!(peer.asked().is_empty());
+        let stats = actor.stats();
+        assert_eq!((stats.calls, stats.errors, stats.instances), (2, 0, 0), "an answer is no error");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_without_a_handler_or_a_call_without_a_message_is_an_error() {
+    let peer = Peer::nobody();
+    let error = handle(&*actor("hello", &peer).await, HANDLER, "handle-message", &message("a", "b")).await.unwrap_err();
+    assert_eq!(error.code, Code::UnknownOperation, "{error}");
+    let courier = actor("courier", &peer).await;
+    let error = handle(&courier, HANDLER, "handle", &message("a", "b")).await.unwrap_err();
+    assert_eq!(error.code, Code::UnknownOperation, "{error}");
+    let mut invocation = get("/");
+    invocation.interface = HANDLER.parse().unwrap();
+    invocation.operation = "handle-message".into();
+    let error = courier.serve(invocation).await.unwrap_err();
+    assert_eq!(error.code, Code::BadParams, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

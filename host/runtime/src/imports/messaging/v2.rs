@@ -22,7 +22,8 @@ mod bindings {
 }
 
 use bindings::wasmcloud::messaging0_2_0::consumer;
-pub(crate) use bindings::wasmcloud::messaging0_2_0::types;
+#[expect(unreachable_pub, reason = "other bindings re-export it")]
+pub use bindings::wasmcloud::messaging0_2_0::types;
 
 pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     consumer::add_to_linker::<State, Own>(linker, |state| state)

@@ -34,7 +34,8 @@ mod bindings {
     });
 }
 
-pub(crate) use bindings::wasmcloud::messaging0_3_0::types;
+#[expect(unreachable_pub, reason = "other bindings re-export it")]
+pub use bindings::wasmcloud::messaging0_3_0::types;
 use bindings::wasmcloud::messaging0_3_0::{producer, request_reply};
 use types::Error;
 
