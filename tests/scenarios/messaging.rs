@@ -122,6 +122,12 @@ async fn actors_of_both_versions_of_messaging_reach_each_other_and_a_message_is_
 
     let mut server = post.lattice.server()?;
     server.kill().await?;
+    // What is written before a connection is known to be gone is lost without a word: core NATS promises no more.
+    eventually("publishing fails", READY_WITHIN, || async {
+        let said = post.text(post.courier, "/publish/courier.jobs/unheard").await?;
+        Ok(said.starts_with("Err(").then_some(()))
+    })
+    .await?;
     let failed = post.text(post.courier, "/publish/courier.jobs/lost").await?;
     assert!(failed.starts_with("Err("), "{failed}");
     assert_eq!(post.text(post.courier, "/").await?, "a visitor", "HTTP goes on");

@@ -5,7 +5,7 @@
 
 use wasi::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 
-use bindings::wasi::keyvalue::{atomics, store};
+use bindings::wasi::keyvalue0_2_0_draft::{atomics, store};
 
 mod bindings {
     wit_bindgen::generate!({ path: "../../interfaces/wit", world: "mesh:interfaces/counting", generate_all });

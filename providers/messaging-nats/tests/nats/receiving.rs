@@ -147,9 +147,14 @@ async fn subscriptions_come_back_with_the_server() {
     sender.publish(&message("jobs", b"before")).await.unwrap();
     eventually("the first is handled", || actors.messages().len() == 1).await;
     server.stop();
+    let noticed = async {
+        while provider.health().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(15), noticed).await.expect("it does not notice");
     let failed = sender.publish(&message("jobs", b"meanwhile")).await.unwrap_err();
     assert_eq!(failed.code, mesh_lattice::Code::Backend);
-    assert!(provider.health().await.is_err());
     server.restart();
     let back = async {
         while sender.publish(&message("jobs", b"after")).await.is_err() {
