@@ -75,8 +75,7 @@ impl<'c, 'cx, 'b, T: 'static> Lowering<'c, 'cx, 'b, T> {
         let mut lowering = Self::new(cx, bytes);
         let InterfaceType::Tuple(at) = results else { return Err(Unsupported.into()) };
         match lowering.types[at].types.as_ref() {
-            [] if lowering.bytes.nil() => {}
-            [] => return Err(DecodeError::Mismatch("nil").into()),
+            [] => lowering.bytes.expect_nil("nil")?,
             [ty] => lowering.value(*ty, offset.map_or(Place::Word(0), Place::Memory), 0)?,
             _ => return Err(Unsupported.into()),
         }
@@ -163,8 +162,7 @@ impl<'c, 'cx, 'b, T: 'static> Lowering<'c, 'cx, 'b, T> {
                 self.case(place, &types[at].info, case)?;
                 match ty {
                     Some(ty) => self.value(ty, payload(place, &types[at].info), depth),
-                    None if self.bytes.nil() => Ok(()),
-                    None => Err(DecodeError::Mismatch("result with such a payload").into()),
+                    None => Ok(self.bytes.expect_nil("result with such a payload")?),
                 }
             }
             T::Flags(at) => {

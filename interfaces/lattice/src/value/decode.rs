@@ -3,7 +3,7 @@
 use super::{
     GROWTH, MAX_DEPTH, MAX_ITEMS, ROOM, Type, Value,
     form::{Branch, Builder, Leaf, Nothing, Plain},
-    skip,
+    tokens::Tokens,
 };
 
 /// Bytes that are not a value of that type.
@@ -50,9 +50,10 @@ pub fn decode(ty: &Type, bytes: &[u8]) -> Result<Value, DecodeError> {
 ///
 /// Where `bytes` are not such a value.
 pub fn decode_into<B: Builder>(builder: &mut B, ty: &Type, bytes: &[u8], room: usize) -> Result<B::Value, DecodeError> {
-    let mut reader = Reader { builder, rest: bytes, items: 0, room };
+    let mut reader = Reader { builder, tokens: Tokens::new(bytes), items: 0, room };
     let value = reader.value(ty, 0)?;
-    if reader.rest.is_empty() { Ok(value) } else { Err(DecodeError::Trailing) }
+    reader.tokens.finish()?;
+    Ok(value)
 }
 
 /// Says whether `bytes` are a value of the type `ty`, without making one, where its text and binary are `room` bytes at
@@ -67,17 +68,10 @@ pub fn check(ty: &Type, bytes: &[u8], room: usize) -> Result<(), DecodeError> {
 
 struct Reader<'a, 'b, B> {
     builder: &'b mut B,
-    rest: &'a [u8],
+    tokens: Tokens<'a>,
     items: usize,
     /// What may still be allocated, in bytes.
     room: usize,
-}
-
-/// What a number is, before it is known what it should be.
-enum Number {
-    Integer(i128),
-    F32(f32),
-    F64(f64),
 }
 
 impl<'a, B: Builder> Reader<'a, '_, B> {
@@ -90,22 +84,18 @@ impl<'a, B: Builder> Reader<'a, '_, B> {
             return Err(DecodeError::TooMany);
         }
         let leaf = match ty {
-            Type::Bool => match self.byte()? {
-                0xc2 => Leaf::Bool(false),
-                0xc3 => Leaf::Bool(true),
-                _ => return Err(DecodeError::Mismatch("bool")),
-            },
-            Type::S8 => Leaf::S8(self.integer(ty)?),
-            Type::U8 => Leaf::U8(self.integer(ty)?),
-            Type::S16 => Leaf::S16(self.integer(ty)?),
-            Type::U16 => Leaf::U16(self.integer(ty)?),
-            Type::S32 => Leaf::S32(self.integer(ty)?),
-            Type::U32 => Leaf::U32(self.integer(ty)?),
-            Type::S64 => Leaf::S64(self.integer(ty)?),
-            Type::U64 => Leaf::U64(self.integer(ty)?),
-            Type::F32 => Leaf::F32(self.f32()?),
-            Type::F64 => Leaf::F64(self.f64()?),
-            Type::Char => Leaf::Char(self.char()?),
+            Type::Bool => Leaf::Bool(self.tokens.bool()?),
+            Type::S8 => Leaf::S8(self.tokens.integer(ty.name())?),
+            Type::U8 => Leaf::U8(self.tokens.integer(ty.name())?),
+            Type::S16 => Leaf::S16(self.tokens.integer(ty.name())?),
+            Type::U16 => Leaf::U16(self.tokens.integer(ty.name())?),
+            Type::S32 => Leaf::S32(self.tokens.integer(ty.name())?),
+            Type::U32 => Leaf::U32(self.tokens.integer(ty.name())?),
+            Type::S64 => Leaf::S64(self.tokens.integer(ty.name())?),
+            Type::U64 => Leaf::U64(self.tokens.integer(ty.name())?),
+            Type::F32 => Leaf::F32(self.tokens.f32()?),
+            Type::F64 => Leaf::F64(self.tokens.f64()?),
+            Type::Char => Leaf::Char(self.tokens.char()?),
             Type::String => Leaf::String(self.kept_string()?),
             Type::Resource => Leaf::Handle(self.kept(1)?),
             Type::Enum(cases) => {
@@ -122,7 +112,7 @@ impl<'a, B: Builder> Reader<'a, '_, B> {
     fn compound(&mut self, ty: &Type, depth: usize) -> Result<B::Value, DecodeError> {
         let branch = match ty {
             Type::List(item) => {
-                let length = self.array("list")?;
+                let length = self.tokens.array("list")?;
                 self.charge(length)?;
                 let mut values = Vec::with_capacity(length);
                 for _ in 0..length {
@@ -131,7 +121,7 @@ impl<'a, B: Builder> Reader<'a, '_, B> {
                 Branch::List(values)
             }
             Type::Tuple(types) => {
-                if self.array("tuple")? != types.len() {
+                if self.tokens.array("tuple")? != types.len() {
                     return Err(DecodeError::Mismatch("tuple of that length"));
                 }
                 self.charge(types.len())?;
@@ -155,10 +145,10 @@ impl<'a, B: Builder> Reader<'a, '_, B> {
         // Once as they are found and once in their order, with their names.
         self.charge(4 * fields.len())?;
         let mut found: Vec<Option<B::Value>> = fields.iter().map(|_| None).collect();
-        for _ in 0..self.map("record")? {
-            let name = self.string()?;
+        for _ in 0..self.tokens.map("record")? {
+            let name = self.tokens.string()?;
             let Some((at, (_, ty))) = fields.iter().enumerate().find(|(_, (field, _))| field == name) else {
-                self.skip()?;
+                self.tokens.skip()?;
                 continue;
             };
             let value = self.value(ty, depth)?;
@@ -176,11 +166,11 @@ impl<'a, B: Builder> Reader<'a, '_, B> {
     }
 
     fn variant(&mut self, cases: &[(String, Option<Type>)], depth: usize) -> Result<Branch<B::Value>, DecodeError> {
-        let bare = matches!(self.rest.first(), Some(0xa0..=0xbf | 0xd9..=0xdb));
-        if !bare && self.map("variant")? != 1 {
+        let bare = self.tokens.is_text();
+        if !bare && self.tokens.map("variant")? != 1 {
             return Err(DecodeError::Mismatch("variant: a name, or a map of one entry"));
         }
-        let case = self.string()?;
+        let case = self.tokens.string()?;
         let (_, ty) = cases.iter().find(|(known, _)| known == case).ok_or_else(|| unknown(case))?;
         self.charge_bytes(case.len())?;
         match (ty, bare) {
@@ -195,11 +185,10 @@ impl<'a, B: Builder> Reader<'a, '_, B> {
     }
 
     fn option(&mut self, inner: &Type, depth: usize) -> Result<Branch<B::Value>, DecodeError> {
-        if self.rest.first() == Some(&0xc0) {
-            self.byte()?;
+        if self.tokens.nil() {
             return Ok(Branch::Option(None));
         }
-        if matches!(inner, Type::Option(_)) && self.array("option of an option")? != 1 {
+        if matches!(inner, Type::Option(_)) && self.tokens.array("option of an option")? != 1 {
             return Err(DecodeError::Mismatch("option of an option: nil, or an array of one"));
         }
         self.charge(1)?;
@@ -208,10 +197,10 @@ impl<'a, B: Builder> Reader<'a, '_, B> {
     }
 
     fn result(&mut self, ok: Option<&Type>, err: Option<&Type>, depth: usize) -> Result<Branch<B::Value>, DecodeError> {
-        if self.map("result")? != 1 {
+        if self.tokens.map("result")? != 1 {
             return Err(DecodeError::Mismatch("result: a map of one entry"));
         }
-        let case = self.string()?;
+        let case = self.tokens.string()?;
         let ty = match case {
             "ok" => ok,
             "err" => err,
@@ -222,18 +211,20 @@ impl<'a, B: Builder> Reader<'a, '_, B> {
                 self.charge(1)?;
                 Some(Box::new(self.value(ty, depth)?))
             }
-            None if self.byte()? == 0xc0 => None,
-            None => return Err(DecodeError::Mismatch("result with such a payload")),
+            None => {
+                self.tokens.expect_nil("result with such a payload")?;
+                None
+            }
         };
         Ok(Branch::Result(if case == "ok" { Ok(value) } else { Err(value) }))
     }
 
     fn flags(&mut self, names: &[String]) -> Result<Branch<B::Value>, DecodeError> {
-        let length = self.array("flags")?;
+        let length = self.tokens.array("flags")?;
         self.charge(names.len())?;
         let mut set = vec![false; names.len()];
         for _ in 0..length {
-            let name = self.string()?;
+            let name = self.tokens.string()?;
             let place = names.iter().position(|known| known == name).and_then(|at| set.get_mut(at));
             match place {
                 Some(place) if !*place => *place = true,
@@ -256,142 +247,17 @@ impl<'a, B: Builder> Reader<'a, '_, B> {
 
     /// Text that is kept.
     fn kept_string(&mut self) -> Result<&'a str, DecodeError> {
-        let text = self.string()?;
+        let text = self.tokens.string()?;
         self.charge_bytes(text.len())?;
         Ok(text)
     }
 
     /// Bytes that are kept, so many for each.
     fn kept(&mut self, cost: usize) -> Result<&'a [u8], DecodeError> {
-        let bytes = self.binary()?;
+        let bytes = self.tokens.binary()?;
         // What shares bytes has a few words of its own.
         self.charge_bytes(bytes.len().saturating_mul(cost).saturating_add(2 * size_of::<B::Value>()))?;
         Ok(bytes)
-    }
-
-    fn byte(&mut self) -> Result<u8, DecodeError> {
-        let (byte, rest) = self.rest.split_first().ok_or(DecodeError::Malformed)?;
-        self.rest = rest;
-        Ok(*byte)
-    }
-
-    fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(DecodeError::Malformed)?;
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    /// A number of `width` bytes.
-    fn big_endian(&mut self, width: usize) -> Result<u64, DecodeError> {
-        Ok(self.take(width)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
-    }
-
-    fn skip(&mut self) -> Result<(), DecodeError> {
-        let length = skip(self.rest).map_err(|_| DecodeError::Malformed)?;
-        self.take(length).map(|_| ())
-    }
-
-    fn number(&mut self, wanted: &'static str) -> Result<Number, DecodeError> {
-        let marker = self.byte()?;
-        let signed = |bits: u64, width: u32| i128::from((bits << (64 - width)) as i64 >> (64 - width));
-        Ok(Number::Integer(match marker {
-            0x00..=0x7f => i128::from(marker),
-            0xe0..=0xff => i128::from(marker as i8),
-            0xcc => self.big_endian(1)?.into(),
-            0xcd => self.big_endian(2)?.into(),
-            0xce => self.big_endian(4)?.into(),
-            0xcf => self.big_endian(8)?.into(),
-            0xd0 => signed(self.big_endian(1)?, 8),
-            0xd1 => signed(self.big_endian(2)?, 16),
-            0xd2 => signed(self.big_endian(4)?, 32),
-            0xd3 => signed(self.big_endian(8)?, 64),
-            0xca => return Ok(Number::F32(f32::from_bits(self.big_endian(4)? as u32))),
-            0xcb => return Ok(Number::F64(f64::from_bits(self.big_endian(8)?))),
-            _ => return Err(DecodeError::Mismatch(wanted)),
-        }))
-    }
-
-    fn integer<T: TryFrom<i128>>(&mut self, ty: &Type) -> Result<T, DecodeError> {
-        match self.number(ty.name())? {
-            Number::Integer(number) => T::try_from(number).map_err(|_| DecodeError::Range(ty.name())),
-            _ => Err(DecodeError::Mismatch(ty.name())),
-        }
-    }
-
-    fn f32(&mut self) -> Result<f32, DecodeError> {
-        let value = match self.number("f32")? {
-            Number::F32(value) => value,
-            Number::F64(value) if value.is_nan() || f64::from(value as f32) == value => value as f32,
-            Number::Integer(value) if (value as f32) as i128 == value => value as f32,
-            _ => return Err(DecodeError::Range("f32")),
-        };
-        Ok(if value.is_nan() { f32::NAN } else { value })
-    }
-
-    fn f64(&mut self) -> Result<f64, DecodeError> {
-        let value = match self.number("f64")? {
-            Number::F32(value) => value.into(),
-            Number::F64(value) => value,
-            Number::Integer(value) if (value as f64) as i128 == value => value as f64,
-            Number::Integer(_) => return Err(DecodeError::Range("f64")),
-        };
-        Ok(if value.is_nan() { f64::NAN } else { value })
-    }
-
-    fn char(&mut self) -> Result<char, DecodeError> {
-        let mut characters = self.string()?.chars();
-        match (characters.next(), characters.next()) {
-            (Some(character), None) => Ok(character),
-            _ => Err(DecodeError::Mismatch("char: a string of one character")),
-        }
-    }
-
-    fn string(&mut self) -> Result<&'a str, DecodeError> {
-        let length = match self.byte()? {
-            marker @ 0xa0..=0xbf => u64::from(marker & 0x1f),
-            0xd9 => self.big_endian(1)?,
-            0xda => self.big_endian(2)?,
-            0xdb => self.big_endian(4)?,
-            _ => return Err(DecodeError::Mismatch("string")),
-        };
-        let bytes = self.take(usize::try_from(length).map_err(|_| DecodeError::Malformed)?)?;
-        std::str::from_utf8(bytes).map_err(|_| DecodeError::Malformed)
-    }
-
-    fn binary(&mut self) -> Result<&'a [u8], DecodeError> {
-        let length = match self.byte()? {
-            0xc4 => self.big_endian(1)?,
-            0xc5 => self.big_endian(2)?,
-            0xc6 => self.big_endian(4)?,
-            _ => return Err(DecodeError::Mismatch("binary")),
-        };
-        self.take(usize::try_from(length).map_err(|_| DecodeError::Malformed)?)
-    }
-
-    fn array(&mut self, wanted: &'static str) -> Result<usize, DecodeError> {
-        let length = match self.byte()? {
-            marker @ 0x90..=0x9f => u64::from(marker & 0x0f),
-            0xdc => self.big_endian(2)?,
-            0xdd => self.big_endian(4)?,
-            _ => return Err(DecodeError::Mismatch(wanted)),
-        };
-        self.there(length, 1)
-    }
-
-    fn map(&mut self, wanted: &'static str) -> Result<usize, DecodeError> {
-        let length = match self.byte()? {
-            marker @ 0x80..=0x8f => u64::from(marker & 0x0f),
-            0xde => self.big_endian(2)?,
-            0xdf => self.big_endian(4)?,
-            _ => return Err(DecodeError::Mismatch(wanted)),
-        };
-        self.there(length, 2)
-    }
-
-    /// So many entries of so many bytes at least: no more than there are bytes.
-    fn there(&self, length: u64, least: u64) -> Result<usize, DecodeError> {
-        let there = length.saturating_mul(least) <= self.rest.len() as u64;
-        usize::try_from(length).ok().filter(|_| there).ok_or(DecodeError::Malformed)
     }
 }
 

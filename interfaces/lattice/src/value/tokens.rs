@@ -46,6 +46,15 @@ impl<'a> Tokens<'a> {
         nil
     }
 
+    /// Takes the nil that has to be next; `wanted` is what there is otherwise none of.
+    ///
+    /// # Errors
+    ///
+    /// Where something else is next.
+    pub fn expect_nil(&mut self, wanted: &'static str) -> Result<(), DecodeError> {
+        if self.byte()? == 0xc0 { Ok(()) } else { Err(DecodeError::Mismatch(wanted)) }
+    }
+
     /// Whether text is next.
     #[must_use]
     pub fn is_text(&self) -> bool {

@@ -70,9 +70,18 @@ pub fn string(out: &mut Vec<u8>, text: &str) -> Result<(), EncodeError> {
 ///
 /// Where it is longer than MessagePack can say.
 pub fn binary(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), EncodeError> {
-    length(out, bytes.len(), (0, 0), [Some(0xc4), Some(0xc5), Some(0xc6)])?;
+    binary_head(out, bytes.len())?;
     out.extend_from_slice(bytes);
     Ok(())
+}
+
+/// Appends the head of binary; as many bytes have to follow.
+///
+/// # Errors
+///
+/// Where it is longer than MessagePack can say.
+pub fn binary_head(out: &mut Vec<u8>, bytes: usize) -> Result<(), EncodeError> {
+    length(out, bytes, (0, 0), [Some(0xc4), Some(0xc5), Some(0xc6)])
 }
 
 /// Appends the head of an array; as many values have to follow.
