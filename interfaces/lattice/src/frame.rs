@@ -153,6 +153,10 @@ pub struct Call {
     /// When its answer stops being of use, by the sender's clock.
     #[serde(rename = "d")]
     pub deadline: Deadline,
+    /// The callee begins this copy no later than this, by the callee's own clock: one that was held up on its way does
+    /// not run long after its caller gave the call up.
+    #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
+    pub start_by: Option<Monotonic>,
     /// The parameters' length, where they stream.
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub value_bytes: Option<u64>,
@@ -196,6 +200,9 @@ pub struct Busy {
     /// How full the target is.
     #[serde(rename = "q", default)]
     pub load: Load,
+    /// No copy of this call was taken, and none will be, not even one that is still on its way.
+    #[serde(rename = "f", default, skip_serializing_if = "is_false")]
+    pub firm: bool,
 }
 
 /// The head of an answer.
@@ -472,6 +479,7 @@ mod tests {
             operation: "handle".into(),
             sent: Monotonic(5),
             deadline: Deadline(Monotonic(7)),
+            start_by: Some(Monotonic(6)),
             value_bytes: None,
             body: true,
             whole_body: None,
@@ -487,7 +495,8 @@ mod tests {
             Frame::Call(Box::new(call()), Bytes::from_static(b"parameters")),
             Frame::Call(Box::new(call()), Bytes::from(vec![7; 300])),
             Frame::Accepted(Accepted { id }),
-            Frame::Busy(Busy { id, load: Load(3) }),
+            Frame::Busy(Busy { id, load: Load(3), firm: false }),
+            Frame::Busy(Busy { id, load: Load(3), firm: true }),
             Frame::Reply(
                 Box::new(ReplyHead {
                     id,

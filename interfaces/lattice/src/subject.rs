@@ -45,6 +45,19 @@ pub fn io(lattice: &LatticeName, host: &HostId, boot: BootId, call: CallId) -> S
     format!("mesh.{lattice}.h.{host}.{boot}.io.{call}")
 }
 
+/// Where the server tells one boot that nobody took this copy of its call `call`: beside [`io`], each copy its own.
+#[must_use]
+pub fn io_copy(lattice: &LatticeName, host: &HostId, boot: BootId, call: CallId, copy: u32) -> String {
+    format!("mesh.{lattice}.h.{host}.{boot}.io.{call}_{copy}")
+}
+
+/// The call and the copy of it that an [`io_copy`] is about.
+#[must_use]
+pub fn copy_of(subject: &str) -> Option<(CallId, u32)> {
+    let (call, copy) = subject.rsplit('.').next()?.split_once('_')?;
+    Some((call.parse().ok()?, copy.parse().ok()?))
+}
+
 /// Everything that belongs to calls in the hands of one boot of a host.
 #[must_use]
 pub fn io_all(lattice: &LatticeName, host: &HostId, boot: BootId) -> String {
@@ -68,6 +81,17 @@ pub fn is_reserved(subject: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_is_found_again_in_its_subject() {
+        let host: HostId = crate::id::key_text(13 << 3, &[7; 32]).parse().unwrap();
+        let (lattice, boot, call) = (LatticeName::default(), BootId::new(), CallId::new());
+        let copy = io_copy(&lattice, &host, boot, call, 3);
+        assert_eq!(copy_of(&copy), Some((call, 3)));
+        assert_eq!(copy_of(&io(&lattice, &host, boot, call)), None);
+        let (one, all) = (copy.matches('.').count(), io_all(&lattice, &host, boot).matches('.').count());
+        assert_eq!(one, all, "it is among what the boot listens to");
+    }
 
     #[test]
     fn what_could_see_the_hosts_traffic_is_reserved() {

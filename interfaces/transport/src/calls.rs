@@ -3,14 +3,14 @@
 //! ```text
 //! Remote::call ── hello ──► session (once per pair of boots)
 //!              ── call  ──► Inbound: in time? enrolled? new id? room? admitted? ── Serve
-//!              ◄── io ────  Reply │ Busy │ Accepted, then Reply │ "no responders": nobody has it
+//!              ◄── io ────  Reply │ Busy │ Accepted, then Reply │ "no responders": looked into
 //!              ── io ────►  the same call again, after silence: answered as before, never run twice
-//!              ◄── io ───►  StreamData under StreamCredit, StreamEnd, StreamAbort, Cancel, Ping, Pong
+//!              ◄── io ───►  StreamData under StreamCredit, StreamEnd, StreamAbort, Cancel, Ping, Pong, Drain
 //! ```
 //!
 //! | module | owns |
 //! |---|---|
-//! | `remote`, `ask`, `greet` | the caller: one call, its copies to one boot, the way there |
+//! | `remote`, `ask`, `doubt`, `greet` | the caller: one call, its copies to one boot, whether that is gone, the way there |
 //! | `inbound`, `take`, `memory`, `served` | the callee: what is read, what is taken, what was said, what runs |
 //! | `pulse` | whether the hosts that hold our calls live |
 //! | `source`, `lane`, `received`, `credit` | streams: sent, received and read, how far they may go |
@@ -23,6 +23,7 @@ mod ask;
 mod counters;
 mod credit;
 mod door;
+mod doubt;
 mod greet;
 mod head;
 mod inbound;

@@ -13,9 +13,12 @@ pub(crate) mod handshake;
 mod life;
 mod window;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -30,12 +33,15 @@ use parking_lot::Mutex;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use crate::refusals::Reason;
-use clock::PeerClock;
+use clock::{Limit, PeerClock, Reading};
 use life::Life;
 use window::Window;
 
 /// The form of sealed messages.
 const FORM: u8 = 1;
+
+/// The peer's clock is read again after this long, where it matters: two clocks drift apart by 6 ms in it.
+const FRESH: Duration = Duration::from_secs(30);
 
 /// What stands in front of the ciphertext.
 const PREFIX: usize = 1 + 8 + 8;
@@ -104,6 +110,8 @@ pub(crate) struct Session {
     counter: AtomicU64,
     windows: [Mutex<Window>; 2],
     clock: Mutex<PeerClock>,
+    /// What the peer's clock said last; none where only the peer has asked.
+    reading: Mutex<Option<Reading>>,
     /// Whether the other end lives.
     pub(crate) life: Life,
     /// The largest message that both ends can take.
@@ -134,6 +142,7 @@ impl Session {
             counter: AtomicU64::new(0),
             windows: [Mutex::new(Window::default()), Mutex::new(Window::default())],
             clock: Mutex::new(PeerClock::new(peer.clock, Monotonic::now())),
+            reading: Mutex::new(None),
             life: Life::default(),
             max_frame: peer.max_frame,
             confirmed: AtomicBool::new(false),
@@ -201,6 +210,22 @@ impl Session {
     /// Notes that what the peer sent at `sent` by its clock arrived at `received` by ours.
     pub(crate) fn note_clock(&self, sent: Monotonic, received: Monotonic) {
         self.clock.lock().note(sent, received);
+    }
+
+    /// Notes that the peer's clock said `said` some time between these two of ours.
+    pub(crate) fn note_reading(&self, asked: Monotonic, said: Monotonic, came: Monotonic) {
+        *self.reading.lock() = Some(Reading { asked, said, came });
+    }
+
+    /// By when the peer is to begin what is sent now, where it gets at least `length` for it.
+    pub(crate) fn limit(&self, now: Monotonic, length: Duration) -> Option<Limit> {
+        let reading = *self.reading.lock();
+        reading.map(|reading| reading.limit(now, length))
+    }
+
+    /// Whether the peer's clock was read so long ago that it should be read again.
+    pub(crate) fn is_reading_old(&self, now: Monotonic) -> bool {
+        self.reading.lock().is_none_or(|reading| now.since(reading.came) > FRESH)
     }
 
     /// A deadline of the peer's clock on ours: the quickest frame is taken to have needed no time.

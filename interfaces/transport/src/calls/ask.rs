@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! copy ─► wait ─┬─► Reply                              the answer; its streams live on in the bodies
-//!               ├─► Busy or "no responders" for every copy   nothing was done
+//!               ├─► Busy for every copy, or for good   nothing was done
+//!               ├─► "no responders" for every copy     no proof by itself: `doubt.rs`
 //!               ├─► Accepted: in good hands; asked after now and then, in case the reply was lost
 //!               ├─► silence ─► the same id again, newly sealed, with growing gaps ── or elsewhere, if the caller may
 //!               ├─► our connection came back ─► the same id again at once
@@ -10,8 +11,9 @@
 //!               └─► the deadline
 //! ```
 //!
-//! A copy that is not the first goes to the callee's `io`: it may belong to a call already taken, which a draining
-//! host still answers.
+//! Each copy says until when the callee may begin it: twice the gap to the next copy, so that one of them is always in
+//! time, and none begins long after the call was given up. A copy that is not the first goes to the callee's `io`: it
+//! may belong to a call already taken, which a draining host still answers.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -24,12 +26,13 @@ use mesh_lattice::{
 };
 use tokio::{
     sync::{oneshot, watch},
-    time::{Instant, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
 use super::{
     Leave, Node, count,
     credit::LEAST,
+    doubt::Doubt,
     outgoing::{Answered, OpenCall, Outgoing},
     source::{Sending, Source},
     unsealed,
@@ -93,6 +96,8 @@ enum Woken {
     Timer,
     /// Our own connection came back.
     Back,
+    /// It is said of every copy that nobody listened.
+    Doubted,
 }
 
 /// Our own connection, watched from the first silence on.
@@ -120,6 +125,22 @@ impl Line {
     }
 }
 
+/// A call that is being asked for.
+pub(super) struct Asking<'a> {
+    pub(super) node: &'a Arc<Node>,
+    pub(super) open: OpenCall,
+    prepared: &'a mut Prepared,
+    leave: Leave<'a>,
+    reply_credit: u64,
+    gaps: Gaps,
+    line: Option<Line>,
+    pub(super) doubt: Doubt,
+    /// When the first copy was sent.
+    pub(super) since: Monotonic,
+    /// After this the callee begins no copy of it any more; `None` where it was not told when to.
+    pub(super) over: Option<Monotonic>,
+}
+
 impl Node {
     /// Makes a call of one boot, until there is an answer or certainty that there will be none.
     pub(super) async fn ask(
@@ -129,76 +150,20 @@ impl Node {
         leave: Leave<'_>,
     ) -> Result<(Answered, OpenCall), CallError> {
         let reply_credit = self.budget.take(2 * REPLY_CREDIT, LEAST) / 2;
-        let (call, mut answer) = Outgoing::new(session, &self.budget, reply_credit);
-        let open = OpenCall::open(self, prepared.id, call);
-        let mut gaps = Gaps::new(session.life.silence(), prepared.id);
-        let mut line = None;
-        if let Err(error) = self.send_copy(&open, prepared, reply_credit, Class::Call).await {
-            if error.code != Code::Unavailable {
-                return Err(error);
-            }
-            line = Some(Line::watch(self));
-        }
-        let mut timer = pin!(sleep(gaps.next(false).min(prepared.deadline.remaining())));
-        loop {
-            let woken = self.wait(&open, &mut answer, prepared, timer.as_mut(), &mut line).await?;
-            if let Woken::Answered(answered) = woken {
-                return Ok((answered, open));
-            }
-            let accepted = open.call.is_accepted();
-            if prepared.deadline.remaining() < Duration::from_millis(1) {
-                return Err(unanswered(accepted));
-            }
-            if accepted && gaps.accepted_turn == 0 && matches!(woken, Woken::Timer) {
-                // What was waited for was a sign of life, and it came.
-                timer.as_mut().reset(Instant::now() + gaps.next(true).min(prepared.deadline.remaining()));
-                line.get_or_insert_with(|| Line::watch(self));
-                continue;
-            }
-            if !accepted && matches!(woken, Woken::Timer) && self.connections.data_up() {
-                self.note_silence(session);
-                if leave() {
-                    count(&self.counters.left);
-                    return Err(CallError::new(Code::Lost, "the host did not answer; whether the call ran is unknown"));
-                }
-            }
-            line.get_or_insert_with(|| Line::watch(self));
-            let sent = self.connections.data_up() && {
-                count(&self.counters.resent);
-                self.send_copy(&open, prepared, reply_credit, Class::Io).await.is_ok()
-            };
-            let gap = if sent { gaps.next(open.call.is_accepted()) } else { LONGEST_GAP };
-            timer.as_mut().reset(Instant::now() + gap.min(prepared.deadline.remaining()));
-        }
-    }
-
-    /// Waits for the answer, the timer or the connection; lets the streams of the call begin with the first credit.
-    async fn wait(
-        self: &Arc<Self>,
-        open: &OpenCall,
-        answer: &mut oneshot::Receiver<Answered>,
-        prepared: &mut Prepared,
-        mut timer: std::pin::Pin<&mut tokio::time::Sleep>,
-        line: &mut Option<Line>,
-    ) -> Result<Woken, CallError> {
-        loop {
-            tokio::select! {
-                biased;
-                answered = &mut *answer => {
-                    let answered = answered.map_err(|_| CallError::new(Code::Lost, "calls have ended on this host"))?;
-                    // Where the answer overtakes the first credit, the callee may still read on.
-                    if matches!(answered, Answered::Reply(..)) && !prepared.source.is_empty() {
-                        self.upload(open, std::mem::take(&mut prepared.source));
-                    }
-                    return Ok(Woken::Answered(answered));
-                }
-                () = open.call.credited(), if !prepared.source.is_empty() => {
-                    self.upload(open, std::mem::take(&mut prepared.source));
-                }
-                () = timer.as_mut() => return Ok(Woken::Timer),
-                () = back(line), if line.is_some() => return Ok(Woken::Back),
-            }
-        }
+        let (call, answer) = Outgoing::new(session, &self.budget, reply_credit);
+        let asking = Asking {
+            node: self,
+            open: OpenCall::open(self, prepared.id, call),
+            leave,
+            reply_credit,
+            gaps: Gaps::new(session.life.silence(), prepared.id),
+            prepared,
+            line: None,
+            doubt: Doubt::None,
+            since: Monotonic::now(),
+            over: Some(Monotonic(0)),
+        };
+        asking.run(answer).await
     }
 
     fn note_silence(&self, session: &Session) {
@@ -215,37 +180,146 @@ impl Node {
         let sending = Sending { node: Arc::clone(self), session: Arc::clone(&call.session), id: open.id };
         self.tasks.spawn_on(async move { source.send(&sending, &call.leaves).await }, &self.work);
     }
+}
 
-    async fn send_copy(
-        &self,
-        open: &OpenCall,
-        prepared: &mut Prepared,
-        reply_credit: u64,
-        class: Class,
-    ) -> Result<(), CallError> {
-        let session = &open.call.session;
-        if let Frame::Call(call, _) = &mut prepared.frame {
-            call.sent = Monotonic::now();
-            call.reply_credit = reply_credit;
+impl Asking<'_> {
+    async fn run(mut self, mut answer: oneshot::Receiver<Answered>) -> Result<(Answered, OpenCall), CallError> {
+        let gap = self.gaps.next(false);
+        if let Err(error) = self.send_copy(Class::Call, 2 * gap).await {
+            if error.code != Code::Unavailable {
+                return Err(error);
+            }
+            self.watch_line();
         }
-        let sealed = session.seal(class, &prepared.frame, prepared.length).ok_or_else(unsealed)?;
+        let mut timer = pin!(sleep(self.bounded(gap)));
+        loop {
+            let next = match self.wait(&mut answer, timer.as_mut()).await? {
+                Woken::Answered(answered) => return Ok((answered, self.open)),
+                _ if self.prepared.deadline.remaining() < Duration::from_millis(1) => {
+                    return Err(unanswered(self.open.call.is_accepted()));
+                }
+                Woken::Doubted => self.begin_to_doubt().await?,
+                Woken::Timer if matches!(self.doubt, Doubt::Asked | Doubt::Waiting) => {
+                    self.go_on_doubting(&mut answer).await?
+                }
+                woken => self.go_on(matches!(woken, Woken::Timer)).await?,
+            };
+            match next {
+                Next::Wait(wait) => timer.as_mut().reset(Instant::now() + self.bounded(wait)),
+                Next::Answered(answered) => return Ok((answered, self.open)),
+            }
+        }
+    }
+
+    /// Nothing came for a while, or our own connection came back: sends another copy, or gives the call up here.
+    async fn go_on(&mut self, waited: bool) -> Result<Next, CallError> {
+        let accepted = self.open.call.is_accepted();
+        self.watch_line();
+        if waited && accepted && self.gaps.accepted_turn == 0 {
+            // What was waited for was a sign of life, and it came.
+            return Ok(Next::Wait(self.gaps.next(true)));
+        }
+        if waited && !accepted && self.node.connections.data_up() {
+            self.node.note_silence(&self.open.call.session);
+            self.try_to_leave()?;
+        }
+        let gap = self.gaps.next(accepted);
+        let sent = self.node.connections.data_up() && self.send_again(2 * gap).await;
+        Ok(Next::Wait(if sent { gap } else { LONGEST_GAP }))
+    }
+
+    /// Gives the call up where it may run twice and can be made elsewhere.
+    pub(super) fn try_to_leave(&self) -> Result<(), CallError> {
+        if !(self.leave)() {
+            return Ok(());
+        }
+        count(&self.node.counters.left);
+        Err(CallError::new(Code::Lost, "the host did not answer; whether the call ran is unknown"))
+    }
+
+    /// Waits for the answer, the timer or the connection; lets the streams of the call begin with the first credit.
+    async fn wait(
+        &mut self,
+        answer: &mut oneshot::Receiver<Answered>,
+        mut timer: std::pin::Pin<&mut Sleep>,
+    ) -> Result<Woken, CallError> {
+        loop {
+            let (open, source) = (&self.open, &mut self.prepared.source);
+            tokio::select! {
+                biased;
+                answered = &mut *answer => {
+                    let answered = answered.map_err(|_| ended())?;
+                    // Where the answer overtakes the first credit, the callee may still read on.
+                    if matches!(answered, Answered::Reply(..)) && !source.is_empty() {
+                        self.node.upload(open, std::mem::take(source));
+                    }
+                    return Ok(Woken::Answered(answered));
+                }
+                () = open.call.credited(), if !source.is_empty() => {
+                    self.node.upload(open, std::mem::take(source));
+                }
+                () = open.call.doubted(), if self.doubt.is_none() => return Ok(Woken::Doubted),
+                () = timer.as_mut() => return Ok(Woken::Timer),
+                () = back(&mut self.line), if self.line.is_some() => return Ok(Woken::Back),
+            }
+        }
+    }
+
+    fn watch_line(&mut self) {
+        let node = self.node;
+        self.line.get_or_insert_with(|| Line::watch(node));
+    }
+
+    fn bounded(&self, wait: Duration) -> Duration {
+        wait.min(self.prepared.deadline.remaining())
+    }
+
+    /// Sends one more copy, which the callee may begin within `window`; whether it is on its way.
+    pub(super) async fn send_again(&mut self, window: Duration) -> bool {
+        count(&self.node.counters.resent);
+        self.send_copy(Class::Io, window).await.is_ok()
+    }
+
+    async fn send_copy(&mut self, class: Class, window: Duration) -> Result<(), CallError> {
+        let (node, session, now) = (self.node, Arc::clone(&self.open.call.session), Monotonic::now());
+        let limit = session.limit(now, window);
+        if let Frame::Call(call, _) = &mut self.prepared.frame {
+            call.sent = now;
+            call.start_by = limit.map(|limit| limit.theirs);
+            call.reply_credit = self.reply_credit;
+        }
+        let sealed = session.seal(class, &self.prepared.frame, self.prepared.length).ok_or_else(unsealed)?;
         if sealed.len() > session.max_frame {
             return Err(CallError::new(Code::TooLarge, "the head of the call is too large"));
         }
+        let id = self.prepared.id;
         let to = match class {
             Class::Call => session.call_subject.clone(),
-            Class::Io => session.io_subject(prepared.id).into(),
+            Class::Io => session.io_subject(id).into(),
         };
-        let reply = subject::io(&self.identity.lattice, &self.identity.host, self.identity.boot, prepared.id);
-        if !open.call.begin_copy() {
-            return Ok(());
+        let Some(copy) = self.open.call.begin_copy() else { return Ok(()) };
+        let own = &node.identity;
+        let unheard = subject::io_copy(&own.lattice, &own.host, own.boot, id, copy);
+        session.life.ask(now);
+        if copy == 0 {
+            self.since = now;
         }
-        let sent = self.post(to, Some(reply.into()), sealed).await;
-        if sent.is_err() {
-            open.call.take_back_copy();
+        let sent = node.post(to, Some(unheard.into()), sealed).await;
+        match &sent {
+            Ok(()) => self.over = self.over.zip(limit).map(|(over, limit)| over.max(limit.ours)),
+            Err(_) => self.open.call.take_back_copy(),
+        }
+        if session.is_reading_old(now) && now.since(session.life.pinged()) > session.life.silence() {
+            node.ping(&session, now);
         }
         sent
     }
+}
+
+/// What comes after something was waited for.
+pub(super) enum Next {
+    Wait(Duration),
+    Answered(Answered),
 }
 
 async fn back(line: &mut Option<Line>) {
@@ -253,6 +327,10 @@ async fn back(line: &mut Option<Line>) {
         Some(line) => line.back().await,
         None => std::future::pending().await,
     }
+}
+
+pub(super) fn ended() -> CallError {
+    CallError::new(Code::Lost, "calls have ended on this host")
 }
 
 fn unanswered(accepted: bool) -> CallError {

@@ -2,16 +2,20 @@
 //!
 //! ```text
 //! connected? ─no─► waited for, to the deadline ─► session? ─no─► hello, once for all who wait ─► session
-//!                                                                  └─ no answer: away for a while
+//!                                                    │             └─ no answer: away for a while
+//!                                                    └─► owes an answer? ─► a sign of life, or hello
 //! ```
+//!
+//! What is sent to a host that is cut off may have run; what is not sent has not. So while a host owes an answer for too
+//! long, new calls wait for a sign of it.
 
 use std::{sync::Arc, time::Duration};
 
 use async_nats::client::RequestErrorKind;
 use mesh_lattice::{
-    clock::Deadline,
+    clock::{Deadline, Monotonic},
     frame::Frame,
-    id::HostId,
+    id::{BootId, HostId},
     invocation::{CallError, Code},
     subject,
 };
@@ -30,7 +34,13 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
 const SILENT_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where nobody listens, somebody may soon: asking costs one round trip to the server.
-const GONE_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const GONE_PAUSE: Duration = Duration::from_millis(100);
+
+/// A silent host is asked for a sign of life this often, however many calls wait for it.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A session that is silent is followed by a new one, and that is that.
+const ATTEMPTS: u32 = 2;
 
 impl Node {
     /// Waits until our own connection is up; a bounded number of calls may.
@@ -65,8 +75,38 @@ impl Node {
         }
     }
 
+    /// The same, and its other end is awake as far as can be told: nothing is sent to a host that says nothing.
+    pub(super) async fn reach_awake(
+        self: &Arc<Self>,
+        host: &HostId,
+        deadline: Deadline,
+    ) -> Result<Arc<Session>, CallError> {
+        for _ in 0..ATTEMPTS {
+            let session = self.reach(host, deadline).await?;
+            if !session.life.is_doubtful(Monotonic::now) || Box::pin(self.gives_sign(&session, deadline)).await {
+                return Ok(session);
+            }
+            // Its next boot, if it has one, answers a Hello.
+            self.sessions.retire(&session);
+        }
+        Err(CallError::new(Code::Unavailable, format!("{host} is silent; nothing was sent to it")))
+    }
+
+    async fn gives_sign(&self, session: &Session, deadline: Deadline) -> bool {
+        let Ok(_permit) = self.waiting.try_acquire() else { return false };
+        let (life, now) = (&session.life, Monotonic::now());
+        if now.since(life.pinged()) > ASK_AGAIN {
+            self.ping(session, now);
+        }
+        let heard = life.sign(life.silence().min(deadline.remaining())).await;
+        if !heard {
+            life.fall_silent();
+        }
+        heard
+    }
+
     /// The session that `host` is called through; the first caller makes it, the others wait for that.
-    async fn session(self: &Arc<Self>, host: &HostId) -> Result<Arc<Session>, CallError> {
+    pub(super) async fn session(self: &Arc<Self>, host: &HostId) -> Result<Arc<Session>, CallError> {
         if !self.policy.is_enrolled(host) {
             return Err(CallError::new(Code::Unauthenticated, format!("{host} is not a host of this lattice")));
         }
@@ -86,15 +126,20 @@ impl Node {
         }
         let greeted = self.shake_hands(host).await;
         match &greeted {
-            Ok(_) => known.come_back(),
+            Ok(session) => {
+                known.come_back();
+                self.sessions.keep(session, Instant::now());
+            }
             Err(failed) => known.stay_away(if failed.gone { GONE_PAUSE } else { SILENT_PAUSE }),
         }
         greeted.map_err(|failed| CallError::new(Code::Unavailable, format!("no session with {host}: {}", failed.what)))
     }
 
+    /// Asks a host for a session; nothing is kept of it yet.
     async fn shake_hands(self: &Arc<Self>, host: &HostId) -> Result<Arc<Session>, Failed> {
         let asked = self.identity.ask(host, self.max_frame()).map_err(|error| Failed::of(&error))?;
         let question = Frame::Hello(Box::new(asked.hello().clone())).encode();
+        let sent = asked.hello().clock;
         let started = Instant::now();
         let request = self.client.request(subject::hello(&self.identity.lattice, host), question.into());
         let message = match timeout(HELLO_TIMEOUT, request).await {
@@ -115,8 +160,23 @@ impl Node {
         let session =
             Session::new(&self.identity.lattice, peer, &keys).ok_or_else(|| Failed::of(&unsealed().message))?;
         session.life.note_round_trip(started.elapsed());
-        self.sessions.keep(&session, Instant::now());
+        session.note_reading(sent, answer.clock, Monotonic::now());
         Ok(session)
+    }
+
+    /// The boot of a host that answers now; asked once for all who ask at the same time. The session that this makes is
+    /// not used: there is one already, and its peer keeps no more than a few.
+    pub(super) async fn boot_of(self: &Arc<Self>, host: &HostId) -> Option<BootId> {
+        let (known, since) = (self.sessions.host(host), Instant::now());
+        let mut seen = known.seen.lock().await;
+        if let Some((answered, boot)) = *seen
+            && answered >= since
+        {
+            return boot;
+        }
+        let boot = self.shake_hands(host).await.ok().map(|session| session.peer_boot);
+        *seen = Some((Instant::now(), boot));
+        boot
     }
 }
 

@@ -1,7 +1,8 @@
 //! The one task that reads what other hosts send: it opens, decides and hands on, and never waits for work. What it
 //! decides of calls stands in `take.rs`.
 //!
-//! Draining ends the subscriptions of `hello` and `call`, reads what was on its way to them, and keeps `io`.
+//! Draining ends the subscriptions of `hello` and `call`, tells everybody who calls here, reads what was on its way, and
+//! keeps `io`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,8 +26,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AdmitCall, CallsError, Node, Post, count,
     door::{Door, door},
+    greet::GONE_PAUSE,
     lane::Receiver,
-    outgoing::{Answered, Outgoing},
+    outgoing::Outgoing,
     pulse::{self, pulse_id},
     take::Copy,
 };
@@ -165,8 +167,17 @@ impl Reader {
                     for subscriber in [&mut hello, &mut call] {
                         let _ = timeout(END_TIMEOUT, subscriber.drain()).await;
                     }
+                    self.say_leaving();
                 }
             }
+        }
+    }
+
+    /// Tells whoever has called here that new calls go elsewhere: after the subscriptions have ended, so that nobody
+    /// who hears it can make a session anew.
+    fn say_leaving(&self) {
+        for session in self.node.sessions.callers() {
+            self.node.send_now(&session, pulse_id(&session), &Frame::Drain);
         }
     }
 
@@ -179,7 +190,11 @@ impl Reader {
             self.reject(None, Rejected::UnknownSession);
             return None;
         };
+        let silent = session.life.is_silent();
         let opened = session.open(class, message.payload.clone());
+        if silent && opened.is_ok() {
+            self.node.sessions.revive(&session);
+        }
         match opened.and_then(|bytes| Frame::decode(&bytes).map_err(|_| Rejected::Malformed)) {
             Ok(frame) => Some((session, frame)),
             Err(rejected) => {
@@ -197,16 +212,17 @@ impl Reader {
 
     fn take_io(&self, message: Message) {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
-            let id = message.subject.rsplit('.').next().and_then(|token| token.parse::<CallId>().ok());
-            if let Some(call) = id.and_then(|id| self.node.outgoing.get(id)) {
-                call.refused(Answered::Gone);
+            if let Some((id, copy)) = subject::copy_of(&message.subject)
+                && let Some(call) = self.node.outgoing.get(id)
+            {
+                call.doubt(copy);
             }
             return;
         }
         let Some((session, frame)) = self.open(Class::Io, &message) else { return };
         match frame {
             Frame::Reply(head, body) => self.with_call(&session, head.id, |call| call.reply(head, body)),
-            Frame::Busy(busy) => self.with_call(&session, busy.id, |call| call.refused(Answered::Busy(busy.load))),
+            Frame::Busy(busy) => self.with_call(&session, busy.id, |call| call.refused(busy.load, busy.firm)),
             Frame::Accepted(accepted) => self.with_call(&session, accepted.id, |call| {
                 count(&self.node.counters.accepted);
                 call.accept();
@@ -234,10 +250,13 @@ impl Reader {
             Frame::Pong(pong) => {
                 let now = Monotonic::now();
                 session.note_clock(pong.clock, now);
-                session.life.pong(Monotonic(pong.nonce), now);
+                let asked = Monotonic(pong.nonce);
+                if session.life.pong(asked, now) {
+                    session.note_reading(asked, pong.clock, now);
+                }
             }
             Frame::Unknown(kind) => self.unsupported(&session, kind),
-            Frame::Drain => {}
+            Frame::Drain => self.node.sessions.leave(&session, GONE_PAUSE),
             Frame::Hello(_) => self.reject(Some(&session), Rejected::Malformed),
         }
     }

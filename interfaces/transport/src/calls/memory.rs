@@ -2,9 +2,11 @@
 //! asks again hears what was said before.
 //!
 //! ```text
-//! New ─► taken ─┬─► said (the reply's bytes, in a ring)  ── the ring is full ──┐
-//!               ├─► over (its reply streamed, or it was cancelled) ◄───────────┘
-//!               └── the deadline ─► forgotten: what comes now is late anyway
+//! New ─┬─► taken ─┬─► said (the reply's bytes, in a ring)  ── the ring is full ──┐
+//!      │          ├─► over (its reply streamed, or it was cancelled) ◄───────────┘
+//!      │          ├─► not begun in time: forgotten, as if it had not come
+//!      │          └── the deadline ─► forgotten: what comes now is late anyway
+//!      └─► refused for good: this boot takes nothing new
 //! ```
 //!
 //! Nothing is forgotten to make room: where there is none, new calls are refused. Ids leave by whole seconds: what is
@@ -57,6 +59,7 @@ enum State {
     Taken,
     Said(Bytes),
     Over,
+    Refused,
 }
 
 /// What is known of an id.
@@ -69,6 +72,8 @@ pub(super) enum Recalled {
     Said(Bytes),
     /// It ran, and its answer cannot be said again.
     Over,
+    /// It was refused for good.
+    Refused,
     /// It is a call of another host.
     Foreign,
     /// There is no room to remember it.
@@ -86,12 +91,26 @@ impl Memory {
             Some(Entry { state: State::Taken, .. }) => Recalled::Taken,
             Some(Entry { state: State::Said(reply), .. }) => Recalled::Said(reply.clone()),
             Some(Entry { state: State::Over, .. }) => Recalled::Over,
+            Some(Entry { state: State::Refused, .. }) => Recalled::Refused,
         }
     }
 
     /// Keeps `id` until `deadline` has passed.
     pub(super) fn keep(&self, id: CallId, peer: &HostId, deadline: Deadline, now: Monotonic) {
         self.0.lock().insert(id, peer, State::Taken, deadline, now);
+    }
+
+    /// Takes no copy of `id`, which was not taken before, to its deadline.
+    pub(super) fn refuse(&self, id: CallId, peer: &HostId, deadline: Deadline, now: Monotonic) {
+        self.0.lock().insert(id, peer, State::Refused, deadline, now);
+    }
+
+    /// `id` was taken, and not begun: another copy of it may be.
+    pub(super) fn take_back(&self, id: CallId) {
+        let mut inner = self.0.lock();
+        if inner.calls.get(&id).is_some_and(|entry| matches!(entry.state, State::Taken)) {
+            inner.calls.remove(&id);
+        }
     }
 
     /// This is the whole answer to `id`.
@@ -220,6 +239,22 @@ mod tests {
         memory.end(id, &peer, at(1));
         assert_eq!(memory.recall(id, &peer, at(2)), Recalled::Over);
         assert_eq!(memory.recall(id, &peer, at(60)), Recalled::New);
+    }
+
+    #[test]
+    fn what_was_not_begun_may_come_again_and_what_was_refused_may_not() {
+        let (memory, peer, [late, refused]) = (Memory::default(), host(), [CallId::new(), CallId::new()]);
+        memory.keep(late, &peer, Deadline(at(9)), at(1));
+        memory.take_back(late);
+        assert_eq!(memory.recall(late, &peer, at(2)), Recalled::New);
+        memory.keep(late, &peer, Deadline(at(9)), at(2));
+        memory.say(late, "reply".into());
+        memory.take_back(late);
+        assert_eq!(memory.recall(late, &peer, at(2)), Recalled::Said("reply".into()));
+        memory.refuse(refused, &peer, Deadline(at(9)), at(1));
+        assert_eq!(memory.recall(refused, &peer, at(9)), Recalled::Refused);
+        assert_eq!([late, refused].map(|id| memory.recall(id, &peer, at(12))), [Recalled::New, Recalled::New]);
+        assert!(memory.0.lock().due.is_empty());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use mesh_lattice::{
     invocation::{CallError, Code},
 };
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{
     Node,
@@ -27,6 +27,8 @@ pub(super) struct Outgoing {
     waiting: Mutex<Waiting>,
     /// The callee said that it has the call.
     accepted: AtomicBool,
+    /// Told where the server says of every copy that nobody listened.
+    doubted: Notify,
     /// How far the streams of the call may go.
     pub(super) leaves: [Leave; 2],
     downloads: Mutex<Downloads>,
@@ -36,10 +38,12 @@ pub(super) struct Outgoing {
 /// Who waits for the answer, and what a refusal of it proves.
 struct Waiting {
     answer: Option<oneshot::Sender<Answered>>,
-    /// How often the call was sent, and how often that was answered "not by me": only where both are the same has
+    /// How often the call was sent, and how often the callee answered "not by me": only where both are the same has
     /// certainly nothing been done.
     copies: u32,
     refused: u32,
+    /// The copies of which the server, or whoever speaks in its name, said that nobody listened: a bit for each.
+    unheard: u64,
 }
 
 /// What the streams of the reply bring: made when the reply's head comes, before their first byte.
@@ -55,7 +59,7 @@ pub(super) enum Answered {
     Reply(Box<ReplyHead>, Bytes),
     /// No room: nothing was done.
     Busy(Load),
-    /// The server says that nobody listens where the call went: nothing was done.
+    /// The boot is gone, and went without the call.
     Gone,
     /// There will be no answer.
     Lost(CallError),
@@ -80,8 +84,9 @@ impl Outgoing {
         let (answer, answered) = oneshot::channel();
         let call = Self {
             session: Arc::clone(session),
-            waiting: Mutex::new(Waiting { answer: Some(answer), copies: 0, refused: 0 }),
+            waiting: Mutex::new(Waiting { answer: Some(answer), copies: 0, refused: 0, unheard: 0 }),
             accepted: AtomicBool::new(false),
+            doubted: Notify::new(),
             leaves: Default::default(),
             downloads: Mutex::new(Downloads { ahead, ..Downloads::default() }),
             budget: Arc::clone(budget),
@@ -93,18 +98,38 @@ impl Outgoing {
         self.session.id == session.id
     }
 
-    /// Counts one more copy; `false` where the answer is there already and none may follow.
-    pub(super) fn begin_copy(&self) -> bool {
+    /// Counts one more copy and says which one it is; `None` where the answer is there already and none may follow.
+    pub(super) fn begin_copy(&self) -> Option<u32> {
         let mut waiting = self.waiting.lock();
-        let unanswered = waiting.answer.is_some();
-        waiting.copies += u32::from(unanswered);
-        unanswered
+        waiting.answer.as_ref()?;
+        waiting.copies += 1;
+        Some(waiting.copies - 1)
     }
 
     /// The copy that was counted last was not sent after all.
     pub(super) fn take_back_copy(&self) {
         let mut waiting = self.waiting.lock();
         waiting.copies = waiting.copies.saturating_sub(1);
+    }
+
+    /// Somebody says that nobody listened where this copy went. Anyone who may publish can say so: it proves nothing by
+    /// itself, see `doubt.rs`.
+    pub(super) fn doubt(&self, copy: u32) {
+        let mut waiting = self.waiting.lock();
+        waiting.unheard |= 1u64.checked_shl(copy).unwrap_or(0);
+        if waiting.is_doubted() {
+            self.doubted.notify_one();
+        }
+    }
+
+    /// Whether that was said of every copy.
+    pub(super) fn is_doubted(&self) -> bool {
+        !self.is_accepted() && self.waiting.lock().is_doubted()
+    }
+
+    /// Returns once it was said of every copy.
+    pub(super) async fn doubted(&self) {
+        self.doubted.notified().await;
     }
 
     /// Whether anybody may have the call.
@@ -143,15 +168,17 @@ impl Outgoing {
         }
     }
 
-    /// One copy of the call was not taken. With several on their way that says nothing of the others.
-    pub(super) fn refused(&self, why: Answered) {
+    /// The callee did not take one copy of the call. With several on their way that says nothing of the others, unless
+    /// it is `firm` about all of them.
+    pub(super) fn refused(&self, load: Load, firm: bool) {
         let mut waiting = self.waiting.lock();
         waiting.refused += 1;
-        if waiting.refused >= waiting.copies
+        if (firm || waiting.refused >= waiting.copies)
             && !self.is_accepted()
             && let Some(answer) = waiting.answer.take()
         {
-            let _ = answer.send(why);
+            waiting.refused = waiting.copies;
+            let _ = answer.send(Answered::Busy(load));
         }
     }
 
@@ -200,6 +227,13 @@ impl Outgoing {
     }
 }
 
+impl Waiting {
+    fn is_doubted(&self) -> bool {
+        let all = 1u64.checked_shl(self.copies).map_or(u64::MAX, |bit| bit - 1);
+        self.copies > 0 && self.unheard & all == all
+    }
+}
+
 impl Drop for Outgoing {
     fn drop(&mut self) {
         self.budget.give(2 * self.downloads.get_mut().ahead);
@@ -245,13 +279,23 @@ mod tests {
     #[test]
     fn a_refusal_counts_once_every_copy_was_refused() {
         let (call, mut answered) = call();
-        assert!(call.begin_copy() && call.begin_copy());
-        call.refused(Answered::Gone);
+        assert_eq!((call.begin_copy(), call.begin_copy()), (Some(0), Some(1)));
+        call.refused(Load(2), false);
         assert!(answered.try_recv().is_err(), "the other copy may run");
         assert!(call.may_have_run());
-        call.refused(Answered::Busy(Load(1)));
+        call.refused(Load(1), false);
         assert!(matches!(answered.try_recv(), Ok(Answered::Busy(_))));
-        assert!(!call.may_have_run() && !call.begin_copy());
+        assert!(!call.may_have_run() && call.begin_copy().is_none());
+    }
+
+    #[test]
+    fn a_firm_refusal_is_one_of_every_copy() {
+        let (call, mut answered) = call();
+        call.begin_copy();
+        call.begin_copy();
+        call.refused(Load(1), true);
+        assert!(matches!(answered.try_recv(), Ok(Answered::Busy(_))));
+        assert!(!call.may_have_run(), "nobody needs to be told that it is not wanted any more");
     }
 
     #[test]
@@ -259,10 +303,29 @@ mod tests {
         let (call, mut answered) = call();
         call.begin_copy();
         call.accept();
-        call.refused(Answered::Gone);
-        assert!(answered.try_recv().is_err());
+        call.refused(Load(1), true);
+        call.doubt(0);
+        assert!(answered.try_recv().is_err() && !call.is_doubted());
         assert!(call.lose(&CallError::new(Code::Lost, "")));
         assert!(matches!(answered.try_recv(), Ok(Answered::Lost(_))));
         assert!(!call.lose(&CallError::new(Code::Lost, "")), "it was lost before");
+    }
+
+    #[test]
+    fn doubt_answers_nothing_and_is_complete_only_with_every_copy() {
+        let (call, mut answered) = call();
+        assert!(!call.is_doubted());
+        for copy in 0..3 {
+            assert_eq!(call.begin_copy(), Some(copy));
+        }
+        call.doubt(1);
+        call.doubt(1);
+        call.doubt(2);
+        call.doubt(90);
+        assert!(!call.is_doubted(), "the first copy may have been taken");
+        call.doubt(0);
+        assert!(call.is_doubted() && answered.try_recv().is_err());
+        call.begin_copy();
+        assert!(!call.is_doubted() && call.may_have_run());
     }
 }

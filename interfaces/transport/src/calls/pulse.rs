@@ -98,10 +98,14 @@ impl Node {
             }
         }
         if self.connections.data_up() {
-            let now = Monotonic::now();
-            session.life.ping(now);
-            self.send_now(session, pulse_id(session), &Frame::Ping(Ping { nonce: now.0, clock: now }));
+            self.ping(session, Monotonic::now());
         }
+    }
+
+    /// Asks for a sign of life, and what the other end's clock says.
+    pub(super) fn ping(&self, session: &Session, now: Monotonic) {
+        session.life.ping(now);
+        self.send_now(session, pulse_id(session), &Frame::Ping(Ping { nonce: now.0, clock: now }));
     }
 
     /// Ends what this session has open.

@@ -3,7 +3,7 @@
 //! ```text
 //! connected? ─► session? ─► asked ─┬─► Reply            the answer; its streams live on in the bodies
 //!                                  ├─► Busy             nothing was done
-//!                                  ├─► no responders    nobody has it: once more from hello
+//!                                  ├─► Gone             the boot went without it: once more from hello
 //!                                  └─► Lost             whether it ran is unknown
 //! ```
 //!
@@ -78,10 +78,11 @@ impl Remote {
         self.node.sessions.load(host)
     }
 
-    /// Whether `host` let somebody wait in vain and has not been heard since: another one is the better choice.
+    /// Whether `host` owes an answer for longer than one that is well, and has not been heard since: another one is the
+    /// better choice.
     #[must_use]
     pub fn is_silent(&self, host: &HostId) -> bool {
-        self.node.sessions.is_silent(host)
+        self.node.sessions.is_doubtful(host)
     }
 
     /// Lets go of every session with `host`.
@@ -125,7 +126,7 @@ impl Node {
         leave: Leave<'_>,
     ) -> Result<Reply, CallError> {
         let deadline = invocation.deadline;
-        let mut session = self.reach(host, deadline).await?;
+        let mut session = self.reach_awake(host, deadline).await?;
         let mut prepared = self.prepare(invocation, &session).await?;
         if deadline.has_passed() {
             return Err(CallError::new(Code::DeadlineExceeded, "the deadline passed before the call was sent"));
@@ -151,7 +152,7 @@ impl Node {
                     if std::mem::replace(&mut gone, true) && self.connections.settled() {
                         return Err(CallError::new(Code::Unavailable, "the host takes no calls"));
                     }
-                    session = self.reach(host, deadline).await?;
+                    session = self.reach_awake(host, deadline).await?;
                 }
             }
         }
@@ -171,6 +172,7 @@ impl Node {
             operation: invocation.operation.as_ref().to_owned(),
             sent: Monotonic::now(),
             deadline,
+            start_by: None,
             value_bytes: inline.value_bytes,
             body: source.body.is_some(),
             whole_body: inline.whole_body,

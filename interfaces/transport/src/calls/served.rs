@@ -1,10 +1,11 @@
 //! The callee's side: one call that was taken, from its invocation to the end of its reply.
 //!
 //! ```text
-//! taken ─► running ─┬─ within 25 ms ───────────────► Reply ─► streams ─► over
-//!                   ├─ later: Accepted first ──────► Reply ─► streams ─► over
-//!                   ├─ deadline ─► work dropped ───► Reply{deadline_exceeded}
-//!                   └─ Cancel ─► work dropped ─────► over
+//! taken ─┬─► running ─┬─ within 25 ms ───────────────► Reply ─► streams ─► over
+//!        │           ├─ later: Accepted first ──────► Reply ─► streams ─► over
+//!        │           ├─ deadline ─► work dropped ───► Reply{deadline_exceeded}
+//!        │           └─ Cancel ─► work dropped ─────► over
+//!        └─ this process stood still ─► too late to begin: as if it had not come
 //! ```
 //!
 //! A reply that streams nothing is kept to the call's deadline, and said again to a caller who heard nothing of it.
@@ -34,6 +35,7 @@ use super::{
     received::Received,
     remote::{collect, split_whole},
     source::{Sending, Source},
+    take::is_late,
     unsealed,
 };
 use crate::session::{Class, Session};
@@ -122,6 +124,11 @@ impl Taken {
     /// Runs the call to its end; it stands in the table already.
     pub(super) async fn run(self, incoming: Arc<Incoming>) {
         let node = Arc::clone(&self.node);
+        if is_late(&self.call, Monotonic::now()) {
+            count(&node.counters.expired);
+            node.incoming.remove(self.call.id);
+            return node.memory.take_back(self.call.id);
+        }
         let open = OpenIncoming { node: Arc::clone(&node), incoming, id: self.call.id };
         let peer = self.session.peer.clone();
         let said = tokio::select! {

@@ -12,7 +12,11 @@ use std::{
     time::Duration,
 };
 
-use mesh_lattice::{clock::Monotonic, frame::Load, id::HostId};
+use mesh_lattice::{
+    clock::Monotonic,
+    frame::Load,
+    id::{BootId, HostId},
+};
 use parking_lot::{Mutex, RwLock};
 use tokio::{sync::OnceCell, time::Instant};
 
@@ -46,6 +50,8 @@ pub(super) struct Known {
     load: AtomicU32,
     /// Until when it is not asked for a session, in microseconds of our clock.
     away: AtomicU64,
+    /// When it was last found out which boot it has, and which: held by whoever asks, so that the others wait for that.
+    pub(super) seen: tokio::sync::Mutex<Option<(Instant, Option<BootId>)>>,
 }
 
 #[derive(Default)]
@@ -79,8 +85,8 @@ impl Known {
         Some(Load(u16::try_from(load).unwrap_or(u16::MAX)))
     }
 
-    fn is_silent(&self) -> bool {
-        self.is_away() || self.current.lock().get().is_some_and(|session| session.life.is_silent())
+    fn is_doubtful(&self) -> bool {
+        self.is_away() || self.current.lock().get().is_some_and(|session| session.life.is_doubtful(Monotonic::now))
     }
 }
 
@@ -167,9 +173,38 @@ impl Sessions {
         self.hosts.read().get(host)?.load()
     }
 
-    /// Whether a host let somebody wait in vain and has not been heard since.
-    pub(super) fn is_silent(&self, host: &HostId) -> bool {
-        self.hosts.read().get(host).is_some_and(|known| known.is_silent())
+    /// Whether a host owes an answer for too long, or let somebody wait in vain, and has not been heard since.
+    pub(super) fn is_doubtful(&self, host: &HostId) -> bool {
+        self.hosts.read().get(host).is_some_and(|known| known.is_doubtful())
+    }
+
+    /// Its host says that this boot takes no new calls: the next one is looked for, soon, and not at once.
+    pub(super) fn leave(&self, session: &Session, pause: Duration) {
+        session.life.leave();
+        self.retire(session);
+        self.host(&session.peer).stay_away(pause);
+    }
+
+    /// A host that was silent is heard through this session: it is called again, through this one where there is no
+    /// other.
+    pub(super) fn revive(&self, session: &Arc<Session>) {
+        let asked = self.held.read().get(&session.id).is_some_and(|held| held.asked);
+        if !asked || session.life.is_leaving() {
+            return;
+        }
+        let known = self.host(&session.peer);
+        known.come_back();
+        let mut current = known.current.lock();
+        if current.get().is_none() {
+            *current = Arc::new(OnceCell::new_with(Some(Arc::clone(session))));
+        }
+    }
+
+    /// The sessions through which others may call us.
+    pub(super) fn callers(&self) -> Vec<Arc<Session>> {
+        let held = self.held.read();
+        let theirs = held.values().filter(|held| !held.asked && held.session.is_confirmed());
+        theirs.map(|held| Arc::clone(&held.session)).collect()
     }
 }
 

@@ -1,10 +1,12 @@
 //! What is done with a call that another host sent.
 //!
 //! It passes these questions in order; the first "no" ends it. Can its answer still be of use? Is its host enrolled
-//! now? Was its id taken before? Is there room? May its caller make it? Nothing is kept of a call that is not taken:
-//! asked again, it is judged again.
+//! now? Was its id taken before? Is it early enough to be begun? Is there room? May its caller make it? Nothing is kept
+//! of a call that is not taken: asked again, it is judged again.
 //!
-//! A call whose id was taken before is answered as before and never runs again.
+//! A call whose id was taken before is answered as before and never runs again. A host that drains refuses for good
+//! what it is asked for a second time and did not take: its caller goes elsewhere, so the first copy, should it still
+//! come, must not run.
 
 use std::{sync::Arc, time::Duration};
 
@@ -52,13 +54,20 @@ impl Reader {
         }
         match node.memory.recall(call.id, &session.peer, now) {
             Recalled::New => {}
-            Recalled::Full => return self.busy(&session, call.id),
+            Recalled::Full => return self.busy(&session, call.id, false),
             known => return self.repeat(&session, call.id, known),
         }
+        if is_late(&call, now) {
+            count(&node.counters.expired);
+            return node.refusals.note(Kind::Call, Reason::Late, About::default());
+        }
         // Whoever drains takes nothing new; a first copy was on its way before the subscription ended.
-        let leaving = copy == Copy::Again && *node.draining.borrow();
-        if leaving || node.incoming.len() >= node.in_flight {
-            return self.busy(&session, call.id);
+        if copy == Copy::Again && *node.draining.borrow() {
+            node.memory.refuse(call.id, &session.peer, deadline, now);
+            return self.busy(&session, call.id, true);
+        }
+        if node.incoming.len() >= node.in_flight {
+            return self.busy(&session, call.id, false);
         }
         if let Err(error) = self.admit.admit(&session.peer, &call) {
             count(&node.counters.refused);
@@ -73,9 +82,9 @@ impl Reader {
         node.tasks.spawn_on(taken.run(incoming), &node.work);
     }
 
-    fn busy(&self, session: &Session, id: CallId) {
+    fn busy(&self, session: &Session, id: CallId, firm: bool) {
         count(&self.node.counters.busy);
-        let busy = Busy { id, load: self.node.load() };
+        let busy = Busy { id, load: self.node.load(), firm };
         self.node.send_now(session, id, &Frame::Busy(busy));
     }
 
@@ -91,8 +100,14 @@ impl Reader {
                 let error = CallError::new(Code::ReplyLost, "the call ran, and its reply cannot be sent again");
                 self.refuse(session, id, error);
             }
+            Recalled::Refused => self.busy(session, id, true),
             Recalled::Foreign => node.refusals.note(Kind::Call, Reason::Duplicate, About::host(&session.peer)),
             Recalled::New | Recalled::Full => {}
         }
     }
+}
+
+/// Whether the caller goes by it that this copy is not begun any more.
+pub(super) fn is_late(call: &Call, now: Monotonic) -> bool {
+    call.start_by.is_some_and(|start_by| now > start_by)
 }

@@ -3,6 +3,7 @@
 
 mod forged;
 mod hello;
+mod nobody;
 mod raw;
 mod replay;
 

@@ -286,3 +286,19 @@ async fn a_drained_host_ends_what_it_took_and_takes_nothing_new() {
     assert!(other.remote.drain(Duration::from_secs(5)).await);
     assert_eq!(result(&end(held).await.unwrap()), "done");
 }
+
+#[tokio::test]
+async fn a_host_that_drains_tells_whoever_calls_it_before_they_ask() {
+    let server = Server::start().await;
+    let enrolled = Enrolled::default();
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let other = Host::start(&server, &enrolled, echo()).await;
+    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    assert!(other.remote.drain(Duration::from_secs(5)).await);
+    eventually("nothing is sent to it any more", || async {
+        let sent = one.remote.stats().sent;
+        let refused = one.remote.call(&other.id, call("count", "")).await;
+        refused.is_err_and(|error| error.code == Code::Unavailable) && one.remote.stats().sent == sent
+    })
+    .await;
+}
