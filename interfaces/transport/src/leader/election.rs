@@ -129,9 +129,16 @@ impl Election {
             return Some(Move { record, position: self.position });
         }
         (now >= self.takeable_at?).then(|| Move {
-            record: Leader { host: self.host.clone(), boot: self.boot, term: self.term + 1, renewal: 0 },
+            record: Leader { host: self.host.clone(), boot: self.boot, term: self.next_term(), renewal: 0 },
             position: self.position,
         })
+    }
+
+    /// Above every term that was taken before, those of records that this candidate does not believe included: while the
+    /// first hosts of a lattice are being enrolled, one may follow another whom it does not know yet. No record has a
+    /// term above its own revision, so one above the revision that is replaced is new, whatever stands there.
+    fn next_term(&self) -> u64 {
+        self.term.max(self.position.revision).saturating_add(1)
     }
 
     pub(super) fn written(&mut self, done: Move, position: Position, started: Instant) {
@@ -221,7 +228,7 @@ mod tests {
         assert_eq!(one.leadership(at(9_000)).leader, Some(other.host.clone()));
         assert_eq!(one.turn(at(11_999)), None, "unchanged for less than three seconds");
         let taken = one.turn(at(12_000) + SPREAD).unwrap();
-        assert_eq!((taken.record.term, taken.position.revision), (5, 10));
+        assert_eq!((taken.record.term, taken.position.revision), (11, 10));
     }
 
     #[test]
@@ -259,7 +266,21 @@ mod tests {
         let mut third = candidate();
         third.observe(Observed { record: Some(farewell.record), position: position(2) }, start);
         assert_eq!(third.leadership(start).leader, None);
-        assert_eq!(third.turn(start + SPREAD).unwrap().record.term, 2);
+        assert_eq!(third.turn(start + SPREAD).unwrap().record.term, 3);
+    }
+
+    #[test]
+    fn no_two_lead_in_one_term_even_where_one_does_not_know_the_other_yet() {
+        let (mut one, mut other, start) = (candidate(), candidate(), Instant::now());
+        one.caught_up(start);
+        let first = one.turn(start + SPREAD).unwrap();
+        let term = first.record.term;
+        one.written(first, position(5), start);
+        // The other one cannot tell whose record that is: it counts for nothing and is replaced.
+        other.observe(Observed { record: None, position: position(5) }, start);
+        let second = other.turn(start + SPREAD).unwrap();
+        assert!(second.record.term > term, "the first one still leads in {term}, until it sees that it does not");
+        assert!(second.record.term <= 6, "no term is above the revision that its record gets");
     }
 
     #[test]

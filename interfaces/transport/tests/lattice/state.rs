@@ -379,8 +379,8 @@ async fn leadership_passes_on_with_a_higher_term() {
     .await;
     println!("a successor led after {:?}", started.elapsed());
     assert!(started.elapsed() < Duration::from_secs(12), "three times the promised four seconds");
-    let (second, term) = found.unwrap();
-    assert_eq!(term, 2);
+    let (second, second_term) = found.unwrap();
+    assert!(second_term > term);
     // The second gives up: the third need not wait.
     let (_, _, cancel, _) = candidates.remove(second);
     cancel.cancel();
@@ -391,7 +391,7 @@ async fn leadership_passes_on_with_a_higher_term() {
     })
     .await;
     assert!(started.elapsed() < Duration::from_secs(2), "leadership that was given up is taken at once");
-    assert_eq!(found.unwrap().1, 3);
+    assert!(found.unwrap().1 > second_term);
     drop(state);
 }
 
