@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use mesh_claims::{Envelope, Trust};
@@ -18,6 +19,9 @@ use mesh_lattice::{
 };
 
 use crate::links::{Declared, Links};
+
+/// What was moved away from a host may finish what it does there: it may call for this long after.
+const MOVED_AWAY: Duration = Duration::from_secs(60);
 
 /// What this host knows.
 #[derive(Debug, Clone)]
@@ -38,6 +42,8 @@ pub struct Known {
     pub routes: BTreeMap<Name, Route>,
     /// What each host is to run.
     pub placements: BTreeMap<HostId, BTreeSet<Name>>,
+    /// What was placed on a host until a while ago, and when that was last so.
+    pub left: BTreeMap<(HostId, Name), Instant>,
     /// Whom to trust.
     pub trust: Arc<Trust>,
     /// The statements that the trust was made from, for the snapshot.
@@ -81,9 +87,28 @@ impl Known {
             assignment: None,
             routes: BTreeMap::new(),
             placements: BTreeMap::new(),
+            left: BTreeMap::new(),
             trust: Arc::new(trust),
             statements: Vec::new(),
         }
+    }
+
+    /// Whether something is placed on a host, or was until a while ago.
+    pub(crate) fn is_placed(&self, host: &HostId, name: &Name, now: Instant) -> bool {
+        let placed = self.placements.get(host).is_some_and(|names| names.contains(name));
+        let left = || self.left.get(&(host.clone(), name.clone()));
+        placed || left().is_some_and(|left| now.saturating_duration_since(*left) < MOVED_AWAY)
+    }
+
+    /// Notes what was placed somewhere by what was known before, and is not any more.
+    pub(crate) fn remember_placements(&mut self, before: &Self, now: Instant) {
+        self.left.clone_from(&before.left);
+        let placed = |host: &HostId, name: &Name| self.placements.get(host).is_some_and(|names| names.contains(name));
+        for (host, names) in &before.placements {
+            let gone = names.iter().filter(|name| !placed(host, name));
+            self.left.extend(gone.map(|name| ((host.clone(), name.clone()), now)));
+        }
+        self.left.retain(|_, left| now.saturating_duration_since(*left) < MOVED_AWAY);
     }
 
     /// The links of all wanted applications.

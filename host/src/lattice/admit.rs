@@ -2,6 +2,10 @@
 //! and whoever it says is calling has to be placed there. That the caller is linked is checked where the call is
 //! routed, because a link may be on its way.
 //!
+//! What is placed where is known by each host from its own watch, and the host that calls may have heard of it earlier:
+//! a caller that is not placed where it calls from, as far as is known, is told for [`PLACEMENT_LAG`] that the call
+//! cannot be taken *yet*. Nothing is done then, and whoever is honest is placed a moment later.
+//!
 //! A session proves a host and nobody else. A host that says that a person calls could be believed only with that
 //! person's signature, which a call does not carry: so no call of another host is an operator's.
 
@@ -21,65 +25,68 @@ use tokio::sync::watch;
 
 use crate::known::{Known, Origin};
 
-/// What was moved away from a host may finish what it does there: it may call for this long after.
-const MOVED_AWAY: Duration = Duration::from_secs(60);
-/// Callers that are remembered for that.
+/// By this much two hosts may hear of a placement one after the other.
+const PLACEMENT_LAG: Duration = Duration::from_secs(1);
+/// Callers that are remembered for that; further ones are denied at once.
 const MAX_REMEMBERED: usize = 10_000;
+/// And for so long: whoever lies is told "not yet" no more often.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 /// Judges by what this host knows.
 pub(super) struct Admit {
     known: watch::Receiver<Arc<Known>>,
-    /// When a caller was last seen where it is placed.
-    placed: Mutex<HashMap<(HostId, Name), Instant>>,
+    /// When a caller first called from where it is not placed.
+    ahead: Mutex<HashMap<(HostId, Name), Instant>>,
     refusals: Arc<Refusals>,
 }
 
 impl Admit {
     pub(super) fn new(known: watch::Receiver<Arc<Known>>, refusals: Arc<Refusals>) -> Self {
-        Self { known, placed: Mutex::default(), refusals }
+        Self { known, ahead: Mutex::default(), refusals }
     }
 
-    fn judge(&self, peer: &HostId, caller: &Caller) -> Result<(), (Reason, String)> {
+    fn judge(&self, peer: &HostId, caller: &Caller, now: Instant) -> Result<(), (Reason, CallError)> {
         let known = self.known.borrow().clone();
+        let denied = |message: String| CallError::new(Code::Denied, message);
         if !known.trust.is_host(peer) {
-            return Err((Reason::Unenrolled, format!("the host {peer} is not enrolled")));
+            return Err((Reason::Unenrolled, denied(format!("the host {peer} is not enrolled"))));
         }
         let Caller::Named(name) = caller else {
-            return Err((Reason::NotPlaced, format!("the host {peer} does not speak for {caller}")));
+            return Err((Reason::NotPlaced, denied(format!("the host {peer} does not speak for {caller}"))));
         };
-        let placed = match known.placements.get(peer) {
-            Some(names) => names.contains(name),
-            // Before the lattice has been read nothing is known of what runs there: its host's word has to do.
-            None if known.origin != Origin::Lattice => return Ok(()),
-            None => false,
-        };
-        if self.was_placed(peer, name, placed) {
+        // Before the lattice has been read nothing is known of what runs there: its host's word has to do.
+        let unknown = known.origin != Origin::Lattice && !known.placements.contains_key(peer);
+        if unknown || known.is_placed(peer, name, now) {
             return Ok(());
         }
-        Err((Reason::NotPlaced, format!("{name} is not placed on the host {peer}")))
+        let code = if self.may_be_ahead(peer, name, now) { Code::Unavailable } else { Code::Denied };
+        Err((Reason::NotPlaced, CallError::new(code, format!("{name} is not placed on the host {peer}"))))
     }
 
-    fn was_placed(&self, peer: &HostId, name: &Name, placed_now: bool) -> bool {
-        let mut placed = self.placed.lock();
-        let key = (peer.clone(), name.clone());
-        if placed_now {
-            if placed.len() >= MAX_REMEMBERED {
-                placed.retain(|_, seen| seen.elapsed() < MOVED_AWAY);
-            }
-            if placed.len() < MAX_REMEMBERED || placed.contains_key(&key) {
-                placed.insert(key, Instant::now());
-            }
-            return true;
+    /// Whether the peer may know of a placement that has not been heard of here yet.
+    fn may_be_ahead(&self, peer: &HostId, name: &Name, now: Instant) -> bool {
+        let mut ahead = self.ahead.lock();
+        if ahead.len() >= MAX_REMEMBERED {
+            ahead.retain(|_, since| now.saturating_duration_since(*since) < REMEMBERED_FOR);
         }
-        placed.get(&key).is_some_and(|seen| seen.elapsed() < MOVED_AWAY)
+        let key = (peer.clone(), name.clone());
+        let known = ahead.get(&key).copied().filter(|since| now.saturating_duration_since(*since) < REMEMBERED_FOR);
+        match known {
+            Some(since) => now.saturating_duration_since(since) < PLACEMENT_LAG,
+            None if ahead.len() < MAX_REMEMBERED => {
+                ahead.insert(key, now);
+                true
+            }
+            None => false,
+        }
     }
 }
 
 impl AdmitCall for Admit {
     fn admit(&self, peer: &HostId, call: &Call) -> Result<(), CallError> {
-        self.judge(peer, &call.caller).map_err(|(reason, message)| {
+        self.judge(peer, &call.caller, Instant::now()).map_err(|(reason, error)| {
             self.refusals.note(Kind::Call, reason, About::call(peer, call));
-            CallError::new(Code::Denied, message)
+            error
         })
     }
 }
@@ -124,20 +131,57 @@ mod tests {
         Arc::new(known)
     }
 
+    /// What is known later, when that is so.
+    fn later(before: &Arc<Known>, after: &Arc<Known>, now: Instant) -> Arc<Known> {
+        let mut known = Known { trust: before.trust.clone(), ..after.as_ref().clone() };
+        known.remember_placements(before, now);
+        Arc::new(known)
+    }
+
+    fn code(admit: &Admit, host: &HostId, caller: &str, now: Instant) -> Option<Code> {
+        admit.judge(host, &call(caller).caller, now).err().map(|(_, error)| error.code)
+    }
+
     #[test]
     fn a_caller_is_believed_only_where_it_is_placed() {
         let (host, stranger) = (crate::testing::host_id(1), crate::testing::host_id(2));
-        let (publish, receive) = watch::channel(known(&host, &["counter"]));
+        let (_publish, receive) = watch::channel(known(&host, &["counter"]));
         let refusals = Arc::new(Refusals::default());
         let admit = Admit::new(receive, refusals.clone());
         assert!(admit.admit(&host, &call("counter")).is_ok());
-        assert_eq!(admit.admit(&host, &call("other")).unwrap_err().code, Code::Denied);
-        assert_eq!(admit.admit(&stranger, &call("counter")).unwrap_err().code, Code::Denied);
-        publish.send_replace(known(&host, &[]));
-        assert!(admit.admit(&host, &call("counter")).is_ok(), "it may finish what it does there");
         assert!(admit.admit(&host, &call("other")).is_err());
+        assert_eq!(admit.admit(&stranger, &call("counter")).unwrap_err().code, Code::Denied);
         let all: Vec<_> = refusals.all().collect();
-        assert_eq!(all, [(Kind::Call, Reason::Unenrolled, 1), (Kind::Call, Reason::NotPlaced, 2)]);
+        assert_eq!(all, [(Kind::Call, Reason::Unenrolled, 1), (Kind::Call, Reason::NotPlaced, 1)]);
+    }
+
+    #[test]
+    fn what_is_moved_away_may_finish_there_even_if_it_never_called_before() {
+        let (host, start) = (crate::testing::host_id(1), Instant::now());
+        let (with, without) = (known(&host, &["counter"]), known(&host, &[]));
+        let moved = later(&with, &without, start);
+        let (publish, receive) = watch::channel(moved.clone());
+        let admit = Admit::new(receive, Arc::default());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(code(&admit, &host, "counter", at(59)), None);
+        publish.send_replace(later(&moved, &without, at(50)));
+        assert_eq!(code(&admit, &host, "counter", at(59)), None, "another change does not shorten it");
+        assert!(code(&admit, &host, "counter", at(61)).is_some(), "nor does it make it longer");
+        assert!(code(&admit, &host, "other", at(1)).is_some());
+    }
+
+    #[test]
+    fn a_caller_whose_placement_was_not_heard_of_yet_is_told_to_wait_and_a_liar_is_denied() {
+        let (host, start) = (crate::testing::host_id(1), Instant::now());
+        let (publish, receive) = watch::channel(known(&host, &[]));
+        let admit = Admit::new(receive, Arc::default());
+        let at = |millis| start + Duration::from_millis(millis);
+        assert_eq!(code(&admit, &host, "counter", at(0)), Some(Code::Unavailable));
+        assert_eq!(code(&admit, &host, "liar", at(0)), Some(Code::Unavailable));
+        publish.send_replace(known(&host, &["counter"]));
+        assert_eq!(code(&admit, &host, "counter", at(300)), None);
+        assert_eq!(code(&admit, &host, "liar", at(1_000)), Some(Code::Denied));
+        assert_eq!(code(&admit, &host, "liar", at(59_000)), Some(Code::Denied));
     }
 
     #[test]
@@ -147,7 +191,7 @@ mod tests {
         without.placements.clear();
         let (publish, receive) = watch::channel(Arc::new(without.clone()));
         let admit = Admit::new(receive, Arc::default());
-        assert_eq!(admit.admit(&host, &call("counter")).unwrap_err().code, Code::Denied);
+        assert!(admit.admit(&host, &call("counter")).is_err());
         without.origin = Origin::Snapshot;
         publish.send_replace(Arc::new(without));
         assert!(admit.admit(&host, &call("counter")).is_ok(), "before that its word has to do");

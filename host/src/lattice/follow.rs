@@ -81,7 +81,11 @@ impl Follow {
         }
         self.say_enrolled(mirror);
         let (known, stale) = match accepted(mirror, &self.own, &before) {
-            Some(assignment) => (mirror.known(assignment), None),
+            Some(assignment) => {
+                let mut known = mirror.known(assignment);
+                known.remember_placements(&before, std::time::Instant::now());
+                (known, None)
+            }
             None => {
                 let (trust, statements) = mirror.trusted();
                 let known = Known { trust, statements, ..before.as_ref().clone() };

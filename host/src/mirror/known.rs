@@ -1,6 +1,9 @@
 //! What one host knows, out of everything that is stored.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mesh_claims::{Envelope, Trust};
 use mesh_lattice::{
@@ -34,6 +37,7 @@ impl Mirror {
             config: self.typed.config.clone(),
             assignment,
             routes: self.typed.routes.clone(),
+            left: BTreeMap::new(),
             placements: self.typed.assigned.iter().map(|(host, assigned)| (host.clone(), names(assigned))).collect(),
             trust: Arc::new(self.trust.clone()),
             statements: self.statements(),
