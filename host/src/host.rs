@@ -11,6 +11,7 @@ mod duties;
 
 use std::{
     io,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -70,6 +71,15 @@ pub enum BuildError {
     /// Its spans cannot be exported.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// Its admin port is taken, or none of this machine's.
+    #[error("the admin port cannot be opened at {address}")]
+    Admin {
+        /// Where it was to be.
+        address: SocketAddr,
+        /// Why it is not.
+        #[source]
+        source: io::Error,
+    },
     /// Something of the machine cannot be had.
     #[error("{what}")]
     Machine {
@@ -144,6 +154,7 @@ impl Host {
     /// Where something that it cannot do without is missing.
     pub async fn build(config: Config, kinds: Kinds, work: Handle) -> Result<Self, BuildError> {
         let signals = Signals::listen().map_err(machine("signals cannot be handled"))?;
+        beginning::assignment_is_there(&config)?;
         let identity = Identity::open(&config.host_key, config.make_host_key)?;
         let trust = TrustFile::read(&config.trust)?;
         let Beginning { known, spare, ran_before } = beginning(&config, &trust)?;

@@ -13,7 +13,7 @@ use mesh_host::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
-/// The configuration is wrong, or a file that it names.
+/// The configuration is wrong, or a file or an address that it names.
 const MISUSED: u8 = 2;
 /// Another process runs under this host's key.
 const IDENTITY_IN_USE: u8 = 4;
@@ -36,7 +36,9 @@ fn main() -> ExitCode {
             let in_use = matches!(error.downcast_ref(), Some(RunError::IdentityInUse(_)));
             let misused = matches!(
                 error.downcast_ref(),
-                Some(BuildError::Identity(_) | BuildError::Trust(_) | BuildError::Snapshot(_))
+                Some(
+                    BuildError::Identity(_) | BuildError::Trust(_) | BuildError::Snapshot(_) | BuildError::Admin { .. }
+                )
             );
             match (in_use, misused) {
                 (true, _) => ExitCode::from(IDENTITY_IN_USE),

@@ -256,3 +256,37 @@ fn what_is_wrong_with_its_files_is_said_and_nothing_starts() {
     let status = Command::new(env!("CARGO_BIN_EXE_meshd")).env_clear().stdin(Stdio::null()).status().unwrap();
     assert_eq!(status.code(), Some(2), "neither a server nor an assignment");
 }
+
+/// How meshd ends with these arguments, and what it says.
+fn refused(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_meshd"))
+        .args(arguments)
+        .env_remove("MESH_SERVER")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), said)
+}
+
+#[test]
+fn an_assignment_that_is_not_there_is_what_is_complained_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, dir) = (dir.path().join("nofile.json"), dir.path().to_str().unwrap().to_owned());
+    let (code, said) = refused(&["--assignment", file.to_str().unwrap(), "--dir", &dir]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("nofile.json") && !said.contains("trust.toml"), "{said}");
+}
+
+#[test]
+fn an_admin_port_that_is_taken_is_said_and_is_the_callers_mistake() {
+    let home = Home::new();
+    let file = home.dir.path().join("assignment.json");
+    std::fs::write(&file, json!({ "applications": [] }).to_string()).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (file, dir) = (file.to_str().unwrap(), home.dir.path().to_str().unwrap());
+    let (code, said) = refused(&["--assignment", file, "--dir", dir, "--admin", &address]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("the admin port cannot be opened at") && said.contains(&address), "{said}");
+}

@@ -6,7 +6,13 @@ use mesh_lattice::name::LabelKey;
 use mesh_provider::NatsDefault;
 
 use super::{BuildError, machine};
-use crate::{config::Config, known::Known, snapshot, telemetry::Spans, trust::TrustFile};
+use crate::{
+    config::Config,
+    known::Known,
+    snapshot::{self, SnapshotError},
+    telemetry::Spans,
+    trust::TrustFile,
+};
 
 /// What a host knows before it has heard anything.
 pub(super) struct Beginning {
@@ -39,6 +45,14 @@ pub(super) fn beginning(config: &Config, trust: &TrustFile) -> Result<Beginning,
             Beginning { known: nothing, spare: kept, ran_before }
         }
     })
+}
+
+/// Whether the assignment that the host was told to run can be read: asked first of all, so that whoever mistyped it
+/// hears of that, and not of a key or a trust file that is missing beside it.
+pub(super) fn assignment_is_there(config: &Config) -> Result<(), SnapshotError> {
+    let Some(path) = &config.assignment else { return Ok(()) };
+    let opened = std::fs::File::open(path);
+    opened.map(drop).map_err(|source| SnapshotError::Io { path: path.clone(), source })
 }
 
 /// The exporter's client blocks while it is built, and may not be built where tasks are polled.

@@ -29,7 +29,7 @@ pub(super) fn bind_admin(
     metrics: Metrics,
 ) -> Result<Admin, BuildError> {
     let admin = Admin::bind(address, readiness.clone(), Arc::new(metrics))
-        .map_err(machine(&format!("the admin port cannot be opened at {address}")))?;
+        .map_err(|source| BuildError::Admin { address, source })?;
     let bound = admin.address().map_err(machine("the admin port's address cannot be told"))?;
     files::write_private(&config.dir.join("admin"), format!("{bound}\n").as_bytes())
         .map_err(machine("the admin port's address cannot be written down"))?;
