@@ -41,13 +41,14 @@ async fn restarts_under(load: impl Fn(SocketAddr) -> Closed) -> Result<()> {
     }
     let tally = load.stop().await;
     println!("{} requests answered over {} restarts", tally.ok(), 2 * ROUNDS);
-    assert_no_failure(&tally);
+    assert_no_failure(&tally, &lattice);
     counted(address, tally.ok()).await
 }
 
-fn assert_no_failure(tally: &Tally) {
-    let some: Vec<_> = tally.lost.iter().take(5).collect();
-    assert_eq!(tally.failed(), 0, "answers {:?}, {} lost, for example {some:?}", tally.answers, tally.lost.len());
+fn assert_no_failure(tally: &Tally, lattice: &Lattice) {
+    let some: Vec<_> = tally.lost.iter().take(5).chain(&tally.refusals).collect();
+    let (answers, lost) = (&tally.answers, tally.lost.len());
+    assert_eq!(tally.failed(), 0, "answers {answers:?}, {lost} lost, for example {some:#?}\n{}", lattice.logs());
     assert!(tally.ok() > 1_000, "too few requests to have met a restart: {}", tally.ok());
 }
 

@@ -8,9 +8,14 @@
 //! A closed loop asks less while it is answered slowly, and so it leaves out the very moments that a caller complains
 //! about. What is said about latency comes from an open one.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use http::StatusCode;
+
+use crate::http::Response;
 
 pub mod closed;
 pub mod open;
@@ -25,7 +30,12 @@ pub struct Tally {
     pub answers: BTreeMap<u16, u64>,
     /// Requests that got no answer, with what was said.
     pub lost: Vec<String>,
+    /// The first few answers of another status than 200, as they were.
+    pub refusals: Vec<String>,
 }
+
+/// Refusals that are kept of each loop.
+const REFUSALS: usize = 8;
 
 impl Tally {
     /// Answers with status 200.
@@ -51,5 +61,14 @@ impl Tally {
             *self.answers.entry(status).or_default() += count;
         }
         self.lost.extend(other.lost);
+        self.refusals.extend(other.refusals);
+    }
+
+    fn note(&mut self, answer: &Response) {
+        *self.answers.entry(answer.status.as_u16()).or_default() += 1;
+        if answer.status != StatusCode::OK && self.refusals.len() < REFUSALS {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.refusals.push(format!("{:.3}: {}: {}", since.as_secs_f64(), answer.status, answer.text().trim()));
+        }
     }
 }

@@ -212,7 +212,7 @@ fn revisions_are_kept_that_are_recent_or_run_or_say_how_old_a_link_is() {
         // The first link stays from the third revision on; the second is taken away and comes back at the ninth.
         let mut links = Vec::new();
         links.extend((revision >= 3).then(|| link("kv")));
-        links.extend((revision < 6 || revision >= 9).then(|| link("log")));
+        links.extend((!(6..9).contains(&revision)).then(|| link("log")));
         let application = serde_json::json!({ "name": "adhoc", "links": links });
         let application: Application = serde_json::from_value(application).unwrap();
         rig.put(Key::AppRevision(name("adhoc"), revision), 1, &application, &user);

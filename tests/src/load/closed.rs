@@ -61,7 +61,7 @@ async fn ask_until(mut client: Client, path: Arc<str>, stopped: watch::Receiver<
     let mut tally = Tally::default();
     while !*stopped.borrow() {
         match client.get(&path).await {
-            Ok(answer) => *tally.answers.entry(answer.status.as_u16()).or_default() += 1,
+            Ok(answer) => tally.note(&answer),
             Err(error) => {
                 tally.lost.push(format!("{error:#}"));
                 // A loop without a server would be a busy one.
@@ -83,7 +83,7 @@ pub async fn send(requests: u64, connections: u64, address: SocketAddr, path: &s
             let mut tally = Tally::default();
             for _ in 0..share {
                 match client.get(&path).await {
-                    Ok(answer) => *tally.answers.entry(answer.status.as_u16()).or_default() += 1,
+                    Ok(answer) => tally.note(&answer),
                     Err(error) => tally.lost.push(format!("{error:#}")),
                 }
             }
