@@ -13,8 +13,9 @@
 use std::process::ExitCode;
 
 use mesh_claims::{Refusal, RefusalCode, surface::NotAComponent};
-use mesh_lattice::control::ControlCode;
+use mesh_lattice::{CallError, Code, control::ControlCode};
 use mesh_transport::{ArtifactError, ConnectError, Disconnected, RequestError, StateError};
+use mesh_wit::SignatureError;
 
 /// How it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,10 +68,33 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(refusal) = cause.downcast_ref::<Refusal>() {
         return Some(if refusal.code == RefusalCode::Malformed { Exit::Invalid } else { Exit::Refused });
     }
-    if cause.is::<NotAComponent>() {
+    if cause.is::<NotAComponent>() || cause.is::<SignatureError>() {
         return Some(Exit::Invalid);
     }
+    if let Some(error) = cause.downcast_ref::<CallError>() {
+        return Some(from_call(error.code));
+    }
     from_lattice(cause)
+}
+
+/// What a call without a result comes to.
+fn from_call(code: Code) -> Exit {
+    match code {
+        Code::BadParams | Code::TooLarge | Code::Unsupported => Exit::Invalid,
+        Code::UnknownTarget | Code::UnknownOperation => Exit::NotFound,
+        Code::NotLinked | Code::Denied | Code::Unauthenticated => Exit::Refused,
+        Code::Busy | Code::Unavailable => Exit::Unreachable,
+        Code::DeadlineExceeded => Exit::TimedOut,
+        Code::Lost
+        | Code::ReplyLost
+        | Code::Cancelled
+        | Code::Trap
+        | Code::CpuLimit
+        | Code::MemoryLimit
+        | Code::NoAnswer
+        | Code::Backend
+        | Code::Internal => Exit::Failed,
+    }
 }
 
 /// What the lattice's own errors come to.

@@ -39,7 +39,11 @@ impl Table {
 
     /// A table of names and values: no titles.
     pub(crate) fn of_fields(fields: impl IntoIterator<Item = (&'static str, String)>) -> Self {
-        let rows = fields.into_iter().map(|(name, value)| vec![format!("{name}:"), value]).collect();
+        let rows = fields.into_iter().map(|(name, value)| {
+            // A line without a name belongs to the one above.
+            vec![if name.is_empty() { String::new() } else { format!("{name}:") }, value]
+        });
+        let rows = rows.collect();
         Self { titles: vec!["", ""], rows, untitled: true }
     }
 
@@ -67,8 +71,9 @@ impl Table {
         let titles: Vec<String> = self.titles.iter().map(|title| title.trim_start_matches('+').to_owned()).collect();
         let has_titles = !self.untitled && titles.iter().any(|title| !title.is_empty());
         let lines: Vec<&Vec<String>> = has_titles.then_some(&titles).into_iter().chain(&self.rows).collect();
-        let cell =
-            |line: &Vec<String>, column: usize| line.get(column).map_or_else(String::new, |text| printable(text));
+        let cell = |line: &Vec<String>, column: usize| {
+            line.get(column).map_or_else(String::new, |text| printable(&in_one_line(text)))
+        };
         let width = |column: usize| lines.iter().map(|line| cell(line, column).chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = shown.iter().map(|column| width(*column)).collect();
         let mut text = String::new();
@@ -79,6 +84,11 @@ impl Table {
         }
         text
     }
+}
+
+/// A sentence with lines of its own under it: a row has one line.
+fn in_one_line(text: &str) -> String {
+    text.replace("\n  ", "; ")
 }
 
 /// Text from elsewhere must not move the cursor or forge a line.
@@ -112,8 +122,18 @@ impl Output {
 
     /// Data that has one form only.
     pub(crate) fn text(&self, text: &str) -> anyhow::Result<()> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Whether people read what is shown, not programs.
+    pub(crate) fn is_for_people(&self) -> bool {
+        matches!(self.format, Format::Table | Format::Wide)
+    }
+
+    /// Data of any form, as it is.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> anyhow::Result<()> {
         let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             // Whoever read us has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.context("stdout cannot be written"),

@@ -275,6 +275,8 @@ fn inspecting_tells_who_can_serve_each_import() {
     assert_eq!(plain["imports"], serde_json::json!(imports));
     assert_eq!(plain["linked"], serde_json::json!([imports[1]]));
     assert_eq!(plain["unservable"], serde_json::json!([imports[2]]));
+    let poke = &plain["functions"][1];
+    assert_eq!((&poke["interface"], &poke["signature"]), (&imports[2].into(), &"poke: func()".into()), "{plain}");
     folder.write("core.wasm", &component_with_a_core_import());
     assert_eq!(folder.json(&["inspect", "core.wasm"])["unservable"], serde_json::json!(["libc"]));
     let issuer = folder.public("account", "issuer.nk");
@@ -283,6 +285,7 @@ fn inspecting_tells_who_can_serve_each_import() {
     assert_eq!((signed["issuer"].as_str(), &signed["imports"]), (Some(issuer.as_str()), &plain["imports"]));
     let table = text(&folder.run(&["inspect", "plain.wasm"]).stdout);
     assert!(table.contains("needs a link") && table.contains("served by every host"), "{table}");
+    assert_eq!(table.matches("poke: func()").count(), 2, "what every host serves is not listed: {table}");
 }
 
 #[test]

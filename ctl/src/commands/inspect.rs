@@ -1,4 +1,5 @@
-//! `inspect`: who signed an artifact, what it imports and exports, and who can serve that. Offline.
+//! `inspect`: who signed an artifact, what it imports and exports, every function with its types, and who can serve that.
+//! Offline.
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use mesh_claims::{
     surface::{self, Server, Surface},
 };
 use mesh_lattice::{Digest, Interface};
+use mesh_wit::{Function, Signatures, signature::declaration};
 use serde::Serialize;
 
 use super::claims::{self, Shown};
@@ -28,6 +30,21 @@ struct Inspected {
     exports: Vec<String>,
     linked: Vec<Interface>,
     unservable: Vec<String>,
+    functions: Vec<Shape>,
+}
+
+/// A function with its types.
+#[derive(Debug, Serialize)]
+struct Shape {
+    /// `import` or `export`.
+    side: &'static str,
+    /// None for one at the root.
+    interface: Option<Interface>,
+    name: String,
+    /// As WIT writes it.
+    signature: String,
+    /// The types that it names, each as WIT declares it, what it is made of before it.
+    types: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,14 +66,16 @@ impl Inspect {
             }
             Err(refusal) => return Err(refusal).context(shown),
         };
+        let signatures = Signatures::read(&bytes).with_context(|| shown.clone())?;
         let inspected = Inspected {
+            functions: shapes(&signatures),
             claims,
             imports: names(&surface.imports, &surface.core_imports, &surface.other_imports),
             exports: names(&surface.exports, &[], &surface.other_exports),
             linked: surface.linked_imports(),
             unservable: surface.unservable(),
         };
-        out.show(&inspected, || table(&inspected, &surface))
+        out.show(&inspected, || table(&inspected, &surface, &signatures))
     }
 }
 
@@ -64,7 +83,40 @@ fn names(interfaces: &[Interface], core: &[String], other: &[String]) -> Vec<Str
     interfaces.iter().map(ToString::to_string).chain(core.iter().chain(other).cloned()).collect()
 }
 
-fn table(inspected: &Inspected, surface: &Surface) -> Table {
+fn shapes(signatures: &Signatures) -> Vec<Shape> {
+    let sides = [
+        ("import", &signatures.imports, &signatures.root_imports),
+        ("export", &signatures.exports, &signatures.root_exports),
+    ];
+    let mut shapes = Vec::new();
+    for (side, interfaces, root) in sides {
+        let at_root = root.iter().map(|function| (None, function));
+        let inside = interfaces.iter().flat_map(|(name, all)| all.iter().map(move |each| (Some(name.clone()), each)));
+        shapes.extend(inside.chain(at_root).map(|(interface, function)| Shape {
+            side,
+            interface,
+            name: function.name.clone(),
+            signature: function.to_string(),
+            types: function.named().into_iter().map(|(name, ty)| declaration(name, ty)).collect(),
+        }));
+    }
+    shapes
+}
+
+/// The functions of an interface, a line each, behind the types that they name.
+fn lines(functions: &[Function]) -> Vec<(&'static str, String)> {
+    let mut types: Vec<String> = Vec::new();
+    for (name, ty) in functions.iter().flat_map(Function::named) {
+        let declared = declaration(name, ty);
+        if !types.contains(&declared) {
+            types.push(declared);
+        }
+    }
+    let functions = functions.iter().map(ToString::to_string);
+    types.into_iter().chain(functions).map(|line| ("", format!("  {line}"))).collect()
+}
+
+fn table(inspected: &Inspected, surface: &Surface, signatures: &Signatures) -> Table {
     let mut fields = match &inspected.claims {
         Signature::Signed(claims) => claims.fields(),
         Signature::Unsigned { digest, .. } => {
@@ -78,6 +130,10 @@ fn table(inspected: &Inspected, surface: &Surface) -> Table {
             Server::Nobody => "cannot be served: no host has this version",
         };
         fields.push(("import", format!("{interface}   {server}")));
+        // What every host serves is WASI's own: its hundred functions would hide what this artifact asks for.
+        if surface::server_of(interface) != Server::Host {
+            fields.extend(lines(signatures.imports.get(interface).map_or(&[], Vec::as_slice)));
+        }
     }
     for name in &surface.core_imports {
         fields.push(("import", format!("{name}   cannot be served: a core module")));
@@ -86,9 +142,12 @@ fn table(inspected: &Inspected, surface: &Surface) -> Table {
         fields.push(("import", format!("{name}   needs a link")));
     }
     for interface in &surface.exports {
-        let functions = surface.export_functions.get(interface).map(|names| names.join(", ")).unwrap_or_default();
-        fields.push(("export", format!("{interface}   {functions}")));
+        fields.push(("export", interface.to_string()));
+        fields.extend(lines(signatures.exports.get(interface).map_or(&[], Vec::as_slice)));
     }
-    fields.extend(surface.other_exports.iter().map(|name| ("export", name.clone())));
+    for name in &surface.other_exports {
+        let function = signatures.root_exports.iter().find(|function| function.name == *name);
+        fields.push(("export", function.map_or_else(|| name.clone(), ToString::to_string)));
+    }
     Table::of_fields(fields)
 }
