@@ -6,12 +6,16 @@
 
 mod commit;
 mod fit;
+mod signatures;
 mod status;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::{Duration, Instant},
+};
 
 use mesh_lattice::{
-    HostId, LatticeName, Name,
+    Digest, HostId, LatticeName, Name,
     control::{
         Commit, Committed, ControlCode, ControlError, Read, ReadRequest, ReadValue, Signed, SignedRequest, Status,
         StatusRequest, operation,
@@ -20,15 +24,22 @@ use mesh_lattice::{
     stored::Event,
 };
 use mesh_scheduler::World;
-use mesh_transport::{Entry, Request, Requests, State, StateError};
+use mesh_transport::{Artifacts, Entry, Request, Requests, State, StateError};
 use serde_bytes::ByteBuf;
 
 pub(crate) use self::commit::Kind;
-use self::status::{Facts, Since};
+use self::{
+    signatures::Reader,
+    status::{Facts, Since},
+};
 use crate::mirror::Mirror;
 
 /// Keys that one read may name.
 const MAX_READ: usize = 1_000;
+/// Commits that may wait for artifacts to be read.
+const MAX_PARKED: usize = 16;
+/// How long one waits: shorter than the silence after which it is sent again.
+const PARKED_FOR: Duration = Duration::from_millis(1_500);
 
 /// What stays between two requests.
 pub(crate) struct Desk {
@@ -36,6 +47,17 @@ pub(crate) struct Desk {
     since: Since,
     events: VecDeque<Event>,
     keep: usize,
+    store: Artifacts,
+    reader: Reader,
+    parked: Vec<Parked>,
+}
+
+/// A commit that waits until the artifacts at the ends of its links are read.
+struct Parked {
+    request: Request,
+    commit: Commit,
+    missing: BTreeSet<Digest>,
+    until: Instant,
 }
 
 /// What a request is answered from.
@@ -63,8 +85,61 @@ pub(crate) async fn next(requests: &mut Option<Requests>) -> Request {
 
 impl Desk {
     /// A desk that keeps this many events.
-    pub(crate) fn new(kinds: BTreeMap<Name, Kind>, keep: usize) -> Self {
-        Self { kinds, since: Since::default(), events: VecDeque::new(), keep }
+    pub(crate) fn new(kinds: BTreeMap<Name, Kind>, store: Artifacts, keep: usize) -> Self {
+        Self {
+            kinds,
+            since: Since::default(),
+            events: VecDeque::new(),
+            keep,
+            store,
+            reader: Reader::default(),
+            parked: Vec::new(),
+        }
+    }
+
+    /// Begins to read the artifacts of all actors that links begin or end at, so that they are known when somebody asks.
+    pub(crate) fn read_ahead(&mut self, world: &World) {
+        let all: Vec<_> = status::wanted(world).map(|(_, _, application)| application).collect();
+        let links = all.iter().flat_map(|application| &application.links);
+        let ends: BTreeSet<&Name> = links.flat_map(|link| [&link.source, &link.target]).collect();
+        let actors = all.iter().flat_map(|application| &application.actors);
+        let actors = actors.filter(|actor| ends.contains(&actor.name));
+        let wanted: BTreeSet<Digest> = actors.map(|actor| actor.artifact.digest).collect();
+        self.reader.keep(&wanted);
+        self.reader.want(wanted, &self.store, Instant::now());
+    }
+
+    /// Waits until an artifact has been read.
+    pub(crate) async fn next_read(&mut self) {
+        self.reader.next().await;
+    }
+
+    /// Answers the commits whose artifacts are read by now, or that waited for long enough.
+    pub(crate) async fn answer_parked(&mut self, office: Office<'_>) {
+        let now = Instant::now();
+        self.reader.begin(&self.store);
+        let mut index = 0;
+        while let Some(parked) = self.parked.get_mut(index) {
+            parked.missing = self.reader.want(std::mem::take(&mut parked.missing), &self.store, now);
+            if !parked.missing.is_empty() && now < parked.until {
+                index += 1;
+                continue;
+            }
+            let Parked { request, commit, .. } = self.parked.swap_remove(index);
+            let done = self.commit(&commit, &office).await;
+            tell(request.answer(done).await);
+        }
+    }
+
+    /// Whether commits wait.
+    pub(crate) fn has_parked(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    /// The artifacts that a commit is judged by and that nobody has read yet.
+    fn missing(&mut self, commit: &Commit, office: &Office<'_>) -> BTreeSet<Digest> {
+        let Ok(writes) = commit::parse(commit) else { return BTreeSet::new() };
+        self.reader.want(commit::artifacts(&writes, office.world), &self.store, Instant::now())
     }
 
     /// Keeps an event, and forgets the oldest where there are too many.
@@ -94,10 +169,16 @@ impl Desk {
                 request.answer(signed).await
             }
             operation::COMMIT => {
-                let done = match request.decode() {
-                    Ok(commit) => self.commit(&commit, &office).await,
-                    Err(error) => Err(error),
+                let commit: Commit = match request.decode() {
+                    Ok(commit) => commit,
+                    Err(error) => return tell(request.answer::<Committed>(Err(error)).await),
                 };
+                let missing = self.missing(&commit, &office);
+                if !missing.is_empty() && self.parked.len() < MAX_PARKED {
+                    self.parked.push(Parked { request, commit, missing, until: Instant::now() + PARKED_FOR });
+                    return;
+                }
+                let done = self.commit(&commit, &office).await;
                 request.answer(done).await
             }
             other => {
@@ -105,9 +186,7 @@ impl Desk {
                 request.answer::<()>(Err(error(ControlCode::Invalid, message))).await
             }
         };
-        if answered.is_err() {
-            tracing::debug!("an answer could not be sent: who asked will ask again");
-        }
+        tell(answered);
     }
 
     fn status(&mut self, asked: &StatusRequest, office: &Office<'_>) -> Status {
@@ -116,6 +195,7 @@ impl Desk {
             lattice: office.lattice,
             world: office.world,
             kinds: &self.kinds,
+            read: self.reader.read(),
             leader: office.leader,
             config: office.mirror.config(),
             trust: office.mirror.trust().list(),
@@ -142,12 +222,19 @@ impl Desk {
             mirror: office.mirror,
             kinds: &self.kinds,
             shared: office.mirror.config(),
+            read: self.reader.read(),
         };
         let raw = judge.check(commit, &writes)?;
         let keys: Vec<_> = raw.iter().map(|write| write.key.to_string()).collect();
         office.state.commit_raw(raw).await.map_err(|failure| from_state(&failure))?;
         tracing::info!(target: "audit", keys = keys.join(" "), "a commit was written");
         Ok(Committed { by: office.host.clone() })
+    }
+}
+
+fn tell(answered: Result<(), mesh_transport::Disconnected>) {
+    if answered.is_err() {
+        tracing::debug!("an answer could not be sent: who asked will ask again");
     }
 }
 

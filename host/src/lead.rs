@@ -21,7 +21,9 @@ use std::{
 use mesh_claims::KeyPair;
 use mesh_lattice::{HostId, Name, id::OperatorId, key::Key, key::pattern, stored::Event};
 use mesh_scheduler::{Plan, Standing, World};
-use mesh_transport::{Connections, Judgement, Leadership, LeaseTable, Leases, Standing as Renewal, State, StateError};
+use mesh_transport::{
+    Artifacts, Connections, Judgement, Leadership, LeaseTable, Leases, Standing as Renewal, State, StateError,
+};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -114,7 +116,7 @@ impl<'a> Term<'a> {
             due: true,
             standings: BTreeMap::new(),
             rejected: BTreeSet::new(),
-            desk: Desk::new(lead.kinds.clone(), EVENTS),
+            desk: Desk::new(lead.kinds.clone(), Artifacts::new(&lead.connections), EVENTS),
         }
     }
 
@@ -134,6 +136,7 @@ impl<'a> Term<'a> {
                 change = changes.next() => self.note(change),
                 event = sightings.next() => self.leases.step(event, Instant::now()),
                 request = ctl::next(&mut requests) => self.answer(request).await,
+                () = self.desk.next_read() => self.answer_parked().await,
                 _ = tick.tick() => self.look().await,
             }
         }
@@ -160,6 +163,9 @@ impl<'a> Term<'a> {
 
     /// Looks at the hosts, and plans where something changed and everything is known.
     async fn look(&mut self) {
+        if self.desk.has_parked() {
+            self.answer_parked().await;
+        }
         let settled = self.leases.settled(Instant::now());
         if !self.mirror.is_complete() || !settled {
             return;
@@ -173,6 +179,7 @@ impl<'a> Term<'a> {
         if !std::mem::take(&mut self.due) {
             return;
         }
+        self.desk.read_ahead(&world);
         let mut plan = mesh_scheduler::plan(&world);
         self.mirror.confirm(&world, &mut plan);
         if let Err(error) = self.write(plan).await {
@@ -257,15 +264,23 @@ impl<'a> Term<'a> {
 
     async fn answer(&mut self, request: mesh_transport::Request) {
         let world = self.world();
-        let leads = Some(&self.lead.host);
-        let office = ctl::Office {
-            host: &self.lead.host,
-            lattice: self.lead.connections.lattice(),
-            state: &self.lead.state,
-            mirror: &self.mirror,
-            world: &world,
-            leader: leads,
-        };
-        self.desk.answer(request, office).await;
+        self.desk.answer(request, office(self.lead, &self.mirror, &world)).await;
+    }
+
+    async fn answer_parked(&mut self) {
+        let world = self.world();
+        self.desk.answer_parked(office(self.lead, &self.mirror, &world)).await;
+    }
+}
+
+/// What requests are answered from.
+fn office<'a>(lead: &'a Lead, mirror: &'a Mirror, world: &'a World) -> ctl::Office<'a> {
+    ctl::Office {
+        host: &lead.host,
+        lattice: lead.connections.lattice(),
+        state: &lead.state,
+        mirror,
+        world,
+        leader: Some(&lead.host),
     }
 }

@@ -17,7 +17,7 @@ use std::{
 
 use mesh_claims::Trust;
 use mesh_lattice::{
-    Incarnation, Name,
+    Digest, Incarnation, Name,
     application::{Application, Link, Provider, Replicas, Values},
     control::{Commit, ControlCode, ControlError},
     key::{Key, TrustKey},
@@ -29,7 +29,7 @@ use mesh_scheduler::{Desired, World};
 use mesh_transport::{Entry, RawWrite, Write};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::fit;
+use super::{fit, signatures::Read};
 use crate::mirror::Mirror;
 
 /// Writes in one commit: more than any application needs, fewer than a server takes in one batch.
@@ -56,6 +56,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) kinds: &'a BTreeMap<Name, Kind>,
     /// The shared configurations.
     pub(crate) shared: &'a BTreeMap<Name, Values>,
+    /// The functions of the artifacts that were read.
+    pub(crate) read: &'a Read,
 }
 
 /// The parsed writes of a commit.
@@ -99,6 +101,19 @@ pub(crate) fn keys(writes: &[Write]) -> BTreeSet<Key> {
         }
     }
     keys
+}
+
+/// The artifacts that have to be read before these writes can be judged: those at the ends of their links.
+pub(crate) fn artifacts(writes: &[Write], world: &World) -> BTreeSet<Digest> {
+    let revisions = writes.iter().filter(|write| matches!(write.key, Key::AppRevision(..)));
+    let written: Vec<Application> = revisions.filter_map(|write| peek(write).ok()).collect();
+    let held = world.apps.values().filter_map(|desired| match desired {
+        Desired::Wanted { application, .. } => Some(application.as_ref()),
+        Desired::Deleted | Desired::Unreadable => None,
+    });
+    let ends: BTreeSet<_> = written.iter().flat_map(|app| &app.links).flat_map(|l| [&l.source, &l.target]).collect();
+    let actors = written.iter().chain(held).flat_map(|application| &application.actors);
+    actors.filter(|actor| ends.contains(&actor.name)).map(|actor| actor.artifact.digest).collect()
 }
 
 /// A payload that nobody has verified yet: only good for knowing what to look up.
@@ -224,7 +239,7 @@ impl Judge<'_> {
         let all = std::iter::once(application).chain(others.filter_map(|app| self.application(app)));
         for link in &application.links {
             let there = held.is_some_and(|held| held.links.iter().any(|old| same_place(old, link)));
-            if !there && let Some(reason) = fit::misfit(link, all.clone(), self.kinds) {
+            if !there && let Some(reason) = fit::misfit(link, all.clone(), self.kinds, self.read) {
                 return Err(invalid(reason));
             }
         }

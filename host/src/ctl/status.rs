@@ -22,7 +22,7 @@ use mesh_scheduler::{Desired, Host, Standing, World};
 
 pub(crate) use apps::Since;
 
-use super::Kind;
+use super::{Kind, signatures::Read};
 
 /// What a status is made from.
 pub(crate) struct Facts<'a> {
@@ -32,6 +32,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) world: &'a World,
     /// The built-in providers.
     pub(crate) kinds: &'a BTreeMap<Name, Kind>,
+    /// The functions of the artifacts that were read.
+    pub(crate) read: &'a Read,
     pub(crate) leader: Option<&'a HostId>,
     pub(crate) config: &'a BTreeMap<Name, Values>,
     pub(crate) trust: Vec<TrustView>,
@@ -45,7 +47,7 @@ pub(crate) fn status(facts: Facts<'_>, since: &mut Since) -> Status {
     let world = facts.world;
     let actors = parts::actors(world, facts.config);
     let providers = parts::providers(world, facts.config);
-    let links = links::links(world, facts.config, facts.kinds, &actors, &providers);
+    let links = links::links(world, facts.config, facts.kinds, facts.read, &actors, &providers);
     let apps = apps::apps(world, &actors, &providers, &links, since, facts.now);
     Status {
         answered_by: facts.answered_by.clone(),
@@ -88,7 +90,7 @@ fn host_view(id: &HostId, host: &Host, leader: Option<&HostId>) -> HostView {
 }
 
 /// The wanted applications.
-fn wanted(world: &World) -> impl Iterator<Item = (&Name, u64, &Application)> + Clone {
+pub(super) fn wanted(world: &World) -> impl Iterator<Item = (&Name, u64, &Application)> + Clone {
     world.apps.iter().filter_map(|(name, desired)| match desired {
         Desired::Wanted { revision, application } => Some((name, *revision, application.as_ref())),
         Desired::Deleted | Desired::Unreadable => None,

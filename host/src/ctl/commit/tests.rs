@@ -185,6 +185,7 @@ impl Rig {
             mirror: &self.mirror,
             kinds: &self.kinds,
             shared: &self.shared,
+            read: &Default::default(),
         };
         judge.check(commit, &writes)
     }

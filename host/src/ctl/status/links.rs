@@ -12,19 +12,20 @@ use mesh_lattice::{
 use mesh_provider::End;
 use mesh_scheduler::World;
 
-use super::{super::fit, Kind, is_present, reports, shown::shown, wanted};
+use super::{super::fit, super::signatures::Read, Kind, is_present, reports, shown::shown, wanted};
 use crate::{converge::wanted::provider_link, known::resolve, providers::taken::mark};
 
 pub(super) fn links(
     world: &World,
     config: &BTreeMap<Name, Values>,
     kinds: &BTreeMap<Name, Kind>,
+    read: &Read,
     actors: &[ActorView],
     providers: &[ProviderView],
 ) -> Vec<LinkView> {
     let all = wanted(world).flat_map(|(app, _, application)| application.links.iter().map(move |link| (app, link)));
     all.map(|(app, link)| {
-        let misfit = fit::misfit(link, wanted(world).map(|(_, _, application)| application), kinds);
+        let misfit = fit::misfit(link, wanted(world).map(|(_, _, application)| application), kinds, read);
         let (state, reason) = match misfit {
             Some(reason) => (LinkState::Failed, reason),
             None => judge(world, config, link, actors, providers),

@@ -66,6 +66,7 @@ fn status_at(world: &World, since: &mut Since, now: u64) -> Status {
         lattice: &LatticeName::default(),
         world,
         kinds: &BTreeMap::new(),
+        read: &Default::default(),
         leader: Some(answered_by),
         config: &BTreeMap::new(),
         trust: Vec::new(),
