@@ -127,6 +127,8 @@ pub(crate) enum Command {
     /// Say who may call whom
     #[command(subcommand)]
     Link(commands::link::Link),
+    /// Call a function of an actor or a provider
+    Call(commands::call::Call),
     /// Keep shared configuration
     #[command(subcommand)]
     Config(commands::config::Config),

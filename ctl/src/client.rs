@@ -6,6 +6,7 @@
 
 mod depart;
 mod edit;
+mod operate;
 mod store;
 
 use std::{
@@ -26,7 +27,7 @@ use mesh_transport::{ConnectConfig, Connections, RequestError, Tls};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 
-pub(crate) use self::edit::Change;
+pub(crate) use self::{edit::Change, operate::Operation};
 use crate::{
     cli::Global,
     context::Context,

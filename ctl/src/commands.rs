@@ -1,6 +1,7 @@
 //! One file for each noun or verb. A command is parse → one client call → render.
 
 mod affected;
+pub(crate) mod call;
 pub(crate) mod claims;
 pub(crate) mod completion;
 pub(crate) mod config;
@@ -42,6 +43,7 @@ pub(crate) fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Stop(command) => command.run(global, out),
         Command::Scale(command) => command.run(global, out),
         Command::Link(command) => command.run(global, out),
+        Command::Call(command) => command.run(global, out),
         Command::Config(command) => command.run(global, out),
         Command::Keys(command) => command.run(out),
         Command::Claims(command) => command.run(out),

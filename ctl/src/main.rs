@@ -12,6 +12,7 @@ mod output;
 mod seed;
 mod time;
 mod values;
+mod wave;
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::read() {

@@ -126,6 +126,7 @@ pub struct Host {
     spans: Option<Spans>,
     signals: Signals,
     started: Instant,
+    work: Handle,
 }
 
 struct Signals {
@@ -201,7 +202,7 @@ impl Host {
             calls: router.clone(),
             default_nats: default_nats(&config),
             tracing: spans.is_some(),
-            work,
+            work: work.clone(),
             changed: changed.clone(),
         }));
         let (report, reports) = watch::channel(Arc::new(Report {
@@ -247,6 +248,7 @@ impl Host {
             spans,
             signals,
             started: Instant::now(),
+            work,
         })
     }
 
@@ -291,6 +293,7 @@ impl Host {
                 readiness: readiness.clone(),
                 kinds: self.kinds,
                 inward: Arc::new(Inward(self.router)),
+                work: self.work,
                 draining: drains,
                 started: self.started,
             };

@@ -24,7 +24,7 @@ use mesh_transport::{
     Artifacts, CallsConfig, CallsError, Candidate, ConnectConfig, ConnectError, Connections, Inbound, LeaseConfig,
     LeaseError, Leases, Refusals, Remote, State, StateError, Tls,
 };
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{runtime::Handle, sync::watch, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -35,6 +35,7 @@ use crate::{
     known::{Known, Origin},
     lead::Lead,
     observe::Observe,
+    operator::Operators,
     providers::Kinds,
     readiness::{Concern, Readiness},
 };
@@ -71,6 +72,8 @@ pub(crate) struct Parts {
     pub(crate) readiness: Readiness,
     pub(crate) kinds: Kinds,
     pub(crate) inward: Arc<dyn Serve>,
+    /// Where guests run.
+    pub(crate) work: Handle,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) started: Instant,
 }
@@ -120,6 +123,15 @@ pub(crate) async fn run(
     // Taking calls ends last: what was taken is answered, whatever else stops.
     let intake = CancellationToken::new();
     let mut tasks = JoinSet::new();
+    let operators = Operators {
+        host: parts.identity.id.clone(),
+        boot: parts.identity.boot,
+        known: parts.known.subscribe(),
+        inward: parts.inward.clone(),
+        refusals: refusals.clone(),
+        work: parts.work.clone(),
+    };
+    tasks.spawn(operators.run(connections.clone(), intake.clone()));
     let admit = Arc::new(Admit::new(parts.known.subscribe(), refusals));
     tasks.spawn(inbound.run(parts.inward.clone(), admit, intake.clone()));
     tasks.spawn(watch_health(connections.clone(), parts.readiness.clone(), intake.clone()));

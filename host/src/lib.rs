@@ -28,6 +28,7 @@
 //! | `lead` | the leader: state and leases into a plan |
 //! | `ctl` | where a control request arrives |
 //! | `observe` | what this host says of itself |
+//! | `operator` | calls that people make |
 //! | [`readiness`] | why this host is not ready |
 //! | [`admin`] | `/livez`, `/readyz`, `/metrics` |
 //! | [`telemetry`] | logs and spans |
@@ -47,6 +48,7 @@ mod lead;
 pub mod links;
 mod mirror;
 mod observe;
+mod operator;
 pub mod providers;
 pub mod readiness;
 pub mod router;

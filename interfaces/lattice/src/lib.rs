@@ -16,6 +16,7 @@
 //! | [`application`] | what people want: actors, providers, links |
 //! | [`stored`] | what is written into JetStream, and by whom |
 //! | [`control`] | what `meshctl` asks a host, and what it hears |
+//! | [`operator`] | one call that a person makes |
 //!
 //! Words: a *lattice* is the hosts that share a name, a NATS account and a trust root. A *host* is one enrolled
 //! identity; a *boot* is one start of its process. An *actor* is a signed component, a *provider* native code that
@@ -32,6 +33,7 @@ pub mod interface;
 pub mod invocation;
 pub mod key;
 pub mod name;
+pub mod operator;
 pub mod stored;
 pub mod subject;
 pub mod value;

@@ -5,6 +5,8 @@
 //! mesh.<lattice>.h.<host>.hello              finds the boot of a host and makes a session
 //! mesh.<lattice>.h.<host>.<boot>.call        new calls
 //! mesh.<lattice>.h.<host>.<boot>.io.>        what belongs to calls already taken
+//! mesh.<lattice>.h.<host>.hail               finds the boot of a host for a person's call
+//! mesh.<lattice>.h.<host>.<boot>.operate     calls that people sign
 //! mesh.<lattice>.evt                         events as they happen
 //! ```
 //!
@@ -62,6 +64,18 @@ pub fn copy_of(subject: &str) -> Option<(CallId, u32)> {
 #[must_use]
 pub fn io_all(lattice: &LatticeName, host: &HostId, boot: BootId) -> String {
     format!("mesh.{lattice}.h.{host}.{boot}.io.*")
+}
+
+/// Where a host tells people which boot it is.
+#[must_use]
+pub fn hail(lattice: &LatticeName, host: &HostId) -> String {
+    format!("mesh.{lattice}.h.{host}.hail")
+}
+
+/// Where one boot of a host takes calls that people sign.
+#[must_use]
+pub fn operate(lattice: &LatticeName, host: &HostId, boot: BootId) -> String {
+    format!("mesh.{lattice}.h.{host}.{boot}.operate")
 }
 
 /// Where hosts say what happens.

@@ -2,7 +2,8 @@
 //!
 //! A request is MessagePack on `mesh.<lattice>.ctl.<operation>`; the answer is one [`ControlReply`]. Hosts share a
 //! queue group, so each request reaches one of them. That one may die with it: the same request is sent again on
-//! silence, which is safe because every operation can be done twice.
+//! silence, which is safe because every operation can be done twice. What a person calls must not be done twice: it goes
+//! to one boot of one host, and is sent once.
 
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use async_nats::{Message, RequestErrorKind, Subject, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use mesh_lattice::{
+    BootId, HostId,
     control::{ControlCode, ControlError, ControlReply},
+    operator::{Hail, Hailed},
     subject,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -64,9 +67,7 @@ pub async fn request<T: Serialize, R: DeserializeOwned>(
     let body: Bytes = rmp_serde::to_vec_named(value)
         .map_err(|error| RequestError::Malformed(format!("the request cannot be written: {error}")))?
         .into();
-    if body.len() > connections.max_payload() {
-        return Err(RequestError::Malformed(format!("a request of {} bytes is too large", body.len())));
-    }
+    check_size(connections, &body)?;
     let subject = subject::control(connections.lattice(), operation);
     let until = Instant::now() + limit;
     let mut outcome = RequestError::NoHost;
@@ -85,6 +86,56 @@ pub async fn request<T: Serialize, R: DeserializeOwned>(
             Ok(Err(error)) => return Err(RequestError::Malformed(error.to_string())),
             Err(_) => outcome = RequestError::Timeout(limit),
         }
+    }
+}
+
+fn check_size(connections: &Connections, body: &Bytes) -> Result<(), RequestError> {
+    if body.len() > connections.max_payload() {
+        return Err(RequestError::Malformed(format!("a request of {} bytes is too large", body.len())));
+    }
+    Ok(())
+}
+
+/// Asks one host which boot it is.
+///
+/// # Errors
+///
+/// [`RequestError::NoHost`] where it does not listen.
+pub async fn hail(connections: &Connections, host: &HostId, limit: Duration) -> Result<Hailed, RequestError> {
+    let body = rmp_serde::to_vec_named(&Hail {}).map_err(|error| RequestError::Malformed(error.to_string()))?;
+    once(connections, subject::hail(connections.lattice(), host), body.into(), limit).await
+}
+
+/// Sends a signed call to one boot of one host, once: after silence its outcome is unknown.
+///
+/// # Errors
+///
+/// [`RequestError::NoHost`] where that boot is gone and nothing was done.
+pub async fn operate<R: DeserializeOwned>(
+    connections: &Connections,
+    (host, boot): (&HostId, BootId),
+    envelope: Bytes,
+    limit: Duration,
+) -> Result<R, RequestError> {
+    once(connections, subject::operate(connections.lattice(), host, boot), envelope, limit).await
+}
+
+async fn once<R: DeserializeOwned>(
+    connections: &Connections,
+    subject: String,
+    body: Bytes,
+    limit: Duration,
+) -> Result<R, RequestError> {
+    check_size(connections, &body)?;
+    let request = async_nats::Request::new().payload(body).timeout(Some(limit));
+    match timeout(limit, connections.control()?.send_request(subject, request)).await {
+        Ok(Ok(message)) => read(&message),
+        Ok(Err(error)) => Err(match error.kind() {
+            RequestErrorKind::NoResponders => RequestError::NoHost,
+            RequestErrorKind::TimedOut => RequestError::Timeout(limit),
+            _ => RequestError::Malformed(error.to_string()),
+        }),
+        Err(_) => Err(RequestError::Timeout(limit)),
     }
 }
 
@@ -112,6 +163,28 @@ pub async fn serve(connections: &Connections) -> Result<Requests, Disconnected> 
     let subject = subject::control_all(connections.lattice());
     let client = connections.control_or_waiting();
     let subscriber = timeout(ANSWER_TIMEOUT, client.queue_subscribe(subject, QUEUE.to_owned())).await;
+    let subscriber = subscriber.map_err(|_| Disconnected)?.map_err(|_| Disconnected)?;
+    Ok(Requests { connections: connections.clone(), subscriber })
+}
+
+/// Takes what people send to this boot of this host: hails, and signed calls.
+///
+/// # Errors
+///
+/// Where the connection was closed.
+pub async fn serve_people(
+    connections: &Connections,
+    host: &HostId,
+    boot: BootId,
+) -> Result<(Requests, Requests), Disconnected> {
+    let lattice = connections.lattice();
+    let hails = subscribe(connections, subject::hail(lattice, host)).await?;
+    Ok((hails, subscribe(connections, subject::operate(lattice, host, boot)).await?))
+}
+
+async fn subscribe(connections: &Connections, subject: String) -> Result<Requests, Disconnected> {
+    let client = connections.control_or_waiting();
+    let subscriber = timeout(ANSWER_TIMEOUT, client.subscribe(subject)).await;
     let subscriber = subscriber.map_err(|_| Disconnected)?.map_err(|_| Disconnected)?;
     Ok(Requests { connections: connections.clone(), subscriber })
 }
@@ -151,6 +224,12 @@ impl Request {
     #[must_use]
     pub fn operation(&self) -> &str {
         self.subject.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// What was sent, as it came.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
     }
 
     /// The request itself.

@@ -59,6 +59,8 @@ closed_set! {
         Hello = "hello",
         /// A call that a session vouches for.
         Call = "call",
+        /// A call that a person is said to have signed.
+        Operator = "operator",
     }
 }
 
@@ -91,6 +93,8 @@ closed_set! {
         Late = "late",
         /// Its id was taken before.
         Duplicate = "duplicate",
+        /// Whoever signed it is no user whom the lattice trusts.
+        Untrusted = "untrusted",
     }
 }
 
@@ -123,6 +127,12 @@ impl<'a> About<'a> {
     #[must_use]
     pub fn hello(hello: &'a Hello) -> Self {
         Self::host(&hello.from)
+    }
+
+    /// A call that `caller` is said to make.
+    #[must_use]
+    pub fn caller(caller: &'a Caller) -> Self {
+        Self { caller: Some(caller), ..Self::default() }
     }
 
     /// A call that `peer` sent.
