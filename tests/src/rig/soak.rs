@@ -13,13 +13,15 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{Settings, Verdict, world::World};
 use crate::{
     lattice::Store,
-    load::open::Open,
+    load::{self, open::Open},
     sample::{Sampler, Samples, growth, slope},
 };
 
 const FOR: Duration = Duration::from_secs(2 * 3_600);
 const SHARE: f64 = 0.4;
 const CALLERS: usize = 256;
+/// For so long it is asked for all that it can do.
+const CAPACITY_FOR: Duration = Duration::from_secs(5);
 const CHANGES_EVERY: Duration = Duration::from_secs(5);
 const SAMPLES_EVERY: Duration = Duration::from_secs(2);
 /// Until a lattice is warm, at most.
@@ -51,7 +53,9 @@ pub async fn run(settings: Settings) -> Result<Verdict> {
     world.actor("hello", 1, &[], &[]).await?;
     world.lattice.until_ready("counter", 1).await?;
     world.lattice.until_answering(counter, "/ready").await?;
-    let rate = world.capacity(counter).await * SHARE;
+    // Each caller at once: afterwards the pool of instances is as large as it gets, and does not grow by a pause.
+    let capacity = load::capacity(load::Get::over(CALLERS, counter, "/"), CAPACITY_FOR).await;
+    let rate = capacity * SHARE;
     verdict.figure("requests per second", rate.round());
 
     let time = settings.duration.unwrap_or(FOR);

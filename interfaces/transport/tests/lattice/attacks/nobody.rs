@@ -123,7 +123,7 @@ async fn anywhere(
     hosts: &[mesh_lattice::HostId; 2],
     what: Invocation,
 ) -> Result<Reply, CallError> {
-    let again = |host: usize| {
+    let again = |host| {
         let copy = call(
             &what.operation,
             match &what.params {
@@ -131,10 +131,10 @@ async fn anywhere(
                 mesh_lattice::Params::Http(_) => panic!("not a wire call"),
             },
         );
-        from.call(&hosts[host], Invocation { id: what.id, deadline: what.deadline, ..copy })
+        from.call(host, Invocation { id: what.id, deadline: what.deadline, ..copy })
     };
     for _ in 0..4 {
-        for host in 0..2 {
+        for host in hosts {
             match again(host).await {
                 Err(error) if error.code.nothing_done() => {}
                 answered => return answered,
