@@ -86,6 +86,7 @@ fn from_call(code: Code) -> Exit {
         Code::Busy | Code::Unavailable => Exit::Unreachable,
         Code::DeadlineExceeded => Exit::TimedOut,
         Code::Lost
+        | Code::Gone
         | Code::ReplyLost
         | Code::Cancelled
         | Code::Trap

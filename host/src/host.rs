@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mesh_lattice::Deadline;
+use mesh_lattice::{Deadline, handle};
 use mesh_runtime::{Engine, EngineConfig, EngineError};
 use mesh_transport::{CallsConfig, Connections, LeaseError, Refusals, Remote};
 use tokio::{
@@ -181,8 +181,11 @@ impl Host {
         let far = link.as_ref().map(|link| -> Arc<dyn Far> { Arc::new(link.remote.clone()) });
         let router = Router::new(tables, far, spans.as_ref().map(Spans::tracer), refusals);
 
-        let engine_config =
-            EngineConfig { cache_dir: Some(actors::compiled_dir(&config.dir)), ..EngineConfig::default() };
+        let engine_config = EngineConfig {
+            cache_dir: Some(actors::compiled_dir(&config.dir)),
+            origin: Some(handle::Origin { host: identity.id.clone(), boot: identity.boot }),
+            ..EngineConfig::default()
+        };
         let engine = Engine::new(engine_config)?;
         let changed = Arc::new(Notify::new());
         let (store, stores) = watch::channel(None);

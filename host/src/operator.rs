@@ -189,6 +189,7 @@ impl Shared {
             body: call.body.map(|body| full_body(body.into_vec().into())),
             deadline: Deadline(call.until),
             trace: None,
+            pin: None,
         };
         let Reply { answer, body } = self.operators.inward.serve(invocation).await?;
         let Answer::Wire(result) = answer else {

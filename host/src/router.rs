@@ -28,7 +28,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use mesh_lattice::{CallError, Code, Deadline, HostId, Invocation, Monotonic, Reply, Serve};
+use mesh_lattice::{CallError, Code, Deadline, HostId, Invocation, Monotonic, Reply, Serve, handle::Pin};
 use mesh_transport::{
     Leave,
     refusals::{About, Kind, Reason, Refusals},
@@ -189,6 +189,14 @@ impl Router {
 
     /// Offers the call to whoever the choice falls on.
     async fn offer(&self, path: &Path, site: &str, call: Invocation) -> Offered {
+        match &call.pin {
+            Some(Pin::Here) => return Offered::Answered(self.call_local(path, call).await),
+            Some(Pin::On(host)) => {
+                let host = host.clone();
+                return Offered::Answered(self.call_far(&host, call, &|| false).await);
+            }
+            None => {}
+        }
         let random = call.id.0.as_u64_pair().1;
         let about = |host: &HostId| self.far.as_ref().map_or_else(Standing::default, |far| far.standing(host));
         match choose(path.here(), &path.remote, site, random, about) {

@@ -23,5 +23,6 @@ pub(crate) fn call(caller: &str, target: &str) -> Invocation {
         body: None,
         deadline: Deadline::after(std::time::Duration::from_secs(5)),
         trace: None,
+        pin: None,
     }
 }

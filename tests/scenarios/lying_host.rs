@@ -53,6 +53,7 @@ fn as_caller(caller: Caller) -> Result<Invocation> {
         body: None,
         deadline: Deadline::after(Duration::from_secs(20)),
         trace: None,
+        pin: None,
     })
 }
 

@@ -121,5 +121,6 @@ fn invocation(request: Request<Option<Body>>) -> Invocation {
         body,
         deadline: Deadline::after(Duration::from_secs(30)),
         trace: None,
+        pin: None,
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use mesh_lattice::{
-    CallError, Caller, Code, Deadline, Interface, Invocation, LinkName, Name, Reply, Serve,
+    CallError, Caller, Code, Deadline, Interface, Invocation, LinkName, Name, Reply, Serve, TraceContext,
     application::{DEFAULT_CONCURRENCY, Limits, Values},
     wit::http::HANDLE,
 };
@@ -31,6 +31,7 @@ use crate::{
     dynamic::{
         self,
         exports::{Exports, Function},
+        held::Held,
     },
     engine::Engine,
     http,
@@ -114,6 +115,8 @@ pub struct ActorStats {
     pub idle: u32,
     /// Calls that wait for one.
     pub queued: u32,
+    /// Handles of its resources that callers hold.
+    pub handles: u32,
     /// Calls that it took or refused.
     pub calls: u64,
     /// Those of them that have no answer.
@@ -138,6 +141,7 @@ pub(crate) struct Shared {
     /// Where its handler of messages is, if it has one.
     pub(crate) handler: Option<Handler>,
     exports: Exports,
+    pub(crate) name: Name,
     pub(crate) caller: Caller,
     pub(crate) default_link: LinkName,
     pub(crate) config: Values,
@@ -154,6 +158,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) idle: Idle,
+    pub(crate) held: Held,
     admission: Admission,
     calls_taken: AtomicU64,
     errors: AtomicU64,
@@ -163,6 +168,7 @@ pub(crate) struct Shared {
 enum Work {
     Http,
     Function(Arc<Function>),
+    Drop,
     Message,
 }
 
@@ -191,6 +197,7 @@ impl Shared {
             http: serves_http.then(|| ProxyIndices::new(&pre)).transpose()?,
             pre,
             exports: surface.exports,
+            name: config.name.clone(),
             caller: Caller::Named(config.name.clone()),
             default_link: LinkName::default(),
             config: config.config,
@@ -204,10 +211,18 @@ impl Shared {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             idle: Idle::new(config.reuse),
+            held: Held::default(),
             admission: Admission::new(config.concurrency, config.queue),
             calls_taken: AtomicU64::new(0),
             errors: AtomicU64::new(0),
         })
+    }
+
+    /// The right to an instance, when its turn has come.
+    pub(crate) async fn enter(&self, caller: &Caller, deadline: Deadline) -> Result<Ticket, CallError> {
+        let tracked = self.tasks.token();
+        let slot = self.admission.enter(caller, deadline).await?;
+        Ok(Ticket { _slot: slot, _tracked: tracked })
     }
 
     pub(crate) fn count_error(&self) {
@@ -250,6 +265,7 @@ impl Actor {
             instances: self.shared.admission.running(),
             idle: u32::try_from(self.shared.idle.len()).unwrap_or(u32::MAX),
             queued: self.shared.admission.waiting(),
+            handles: u32::try_from(self.shared.held.len()).unwrap_or(u32::MAX),
             calls: self.shared.calls_taken.load(Ordering::Relaxed),
             errors: self.shared.errors.load(Ordering::Relaxed),
             dropped_lines: self.shared.output.dropped(),
@@ -264,6 +280,7 @@ impl Actor {
         self.shared.tasks.close();
         let in_time = tokio::time::timeout(deadline.remaining(), self.shared.tasks.wait()).await.is_ok();
         self.shared.stopping.cancel();
+        self.shared.held.close();
         in_time
     }
 
@@ -273,26 +290,44 @@ impl Actor {
         if deadline.has_passed() {
             return Err(CallError::new(Code::DeadlineExceeded, "the deadline had passed before the call came"));
         }
-        let tracked = self.shared.tasks.token();
-        let slot = self.shared.admission.enter(&invocation.caller, deadline).await?;
-        let (ticket, trace) = (Ticket { _slot: slot, _tracked: tracked }, invocation.trace);
+        let trace = invocation.trace;
         match work {
             Work::Http => {
+                let ticket = self.shared.enter(&invocation.caller, deadline).await?;
                 let (parts, wire) = http::Incoming::head(invocation.params)?;
                 let request = http::Incoming { parts, body: invocation.body, deadline, trace, wire };
                 http::serve(&self.shared, request, ticket).await
             }
             Work::Function(function) => {
-                let params = dynamic::params(&function, &invocation.params)?;
-                let run = |outbound| dynamic::run(outbound, function, params);
-                serving::serve(&self.shared, (deadline, trace), ticket, run).await
+                let work = dynamic::Work::function(function, &invocation.params)?;
+                self.run(work, &invocation.caller, (deadline, trace)).await
+            }
+            Work::Drop => {
+                let work = dynamic::Work::drop(&invocation.params)?;
+                self.run(work, &invocation.caller, (deadline, trace)).await
             }
             Work::Message => {
+                let ticket = self.shared.enter(&invocation.caller, deadline).await?;
                 let message = messages::message(&invocation.params)?;
-                let run = |outbound| messages::run(outbound, message);
-                serving::serve(&self.shared, (deadline, trace), ticket, run).await
+                let run = |outbound| async move {
+                    let _ticket = ticket;
+                    messages::run(outbound, message).await
+                };
+                serving::serve(&self.shared, (deadline, trace), run).await
             }
         }
+    }
+
+    /// Lets a guest do this: the one that its handles are of, or one of its own.
+    async fn run(
+        &self,
+        work: dynamic::Work,
+        caller: &Caller,
+        (deadline, trace): (Deadline, Option<TraceContext>),
+    ) -> Result<Reply, CallError> {
+        let seat = dynamic::Seat::of(&self.shared, &work, caller, deadline).await?;
+        let run = |outbound| dynamic::run(outbound, work, caller.clone(), seat);
+        serving::serve(&self.shared, (deadline, trace), run).await
     }
 
     /// What a call asks for, where the actor has it.
@@ -304,6 +339,9 @@ impl Actor {
         }
         if self.shared.handler.is_some() && messages::are_meant(invocation) {
             return Ok(Work::Message);
+        }
+        if self.shared.exports.is_drop(interface, operation) {
+            return Ok(Work::Drop);
         }
         let function = self.shared.exports.find(interface, operation)?;
         function.signature()?;
@@ -328,6 +366,7 @@ impl Drop for Actor {
     /// What is still streaming belongs to nobody any more; what is idle would keep itself alive.
     fn drop(&mut self) {
         self.shared.idle.close();
+        self.shared.held.close();
         self.shared.stopping.cancel();
     }
 }

@@ -9,7 +9,7 @@ mod ticker;
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use mesh_claims::{Component as ComponentKind, Verified};
-use mesh_lattice::Serve;
+use mesh_lattice::{Serve, handle::Origin};
 use tokio::sync::Semaphore;
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, component::Linker,
@@ -18,6 +18,7 @@ use wasmtime::{
 use crate::{
     actor::{Actor, ActorConfig, ActorError},
     compile::{CacheError, CompileError, Compiler},
+    dynamic::held::Mint,
     limits::{Budget, MAX_TABLE_ELEMENTS},
     linker,
     state::State,
@@ -41,6 +42,8 @@ pub struct EngineConfig {
     pub max_component_bytes: usize,
     /// Threads that compile, at low priority.
     pub compile_threads: NonZeroUsize,
+    /// What the handles that are minted here say of where that was: calls on them come back to it.
+    pub origin: Option<Origin>,
 }
 
 impl Default for EngineConfig {
@@ -54,6 +57,7 @@ impl Default for EngineConfig {
             cache_dir: None,
             max_component_bytes: 64 << 20,
             compile_threads: machine::cores(),
+            origin: None,
         }
     }
 }
@@ -67,6 +71,9 @@ pub enum EngineError {
     /// The ticker's or the compiler's threads did not start.
     #[error("a thread cannot start")]
     Thread(#[source] std::io::Error),
+    /// There are no random numbers to mint handles with.
+    #[error("the system gives no random numbers")]
+    Random,
     /// The cache of compiled code cannot be used.
     #[error("the cache of compiled code cannot be used")]
     Cache(#[from] CacheError),
@@ -91,6 +98,7 @@ struct Inner {
     slots: Option<u32>,
     /// Guests that spin run here only: one core less than there are, so that the others keep one.
     lane: Arc<Semaphore>,
+    mint: Mint,
     _ticker: Ticker,
 }
 
@@ -104,12 +112,14 @@ impl Engine {
         let (wasmtime, slots) = build(&config)?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(EngineError::Thread)?;
         let linker = linker::with_host_functions(&wasmtime)?;
+        let mint = Mint::new(config.origin.clone()).map_err(|_| EngineError::Random)?;
         let compiler = Compiler::new(wasmtime.clone(), &config)?;
         Ok(Self(Arc::new(Inner {
             linker,
             compiler,
             budget: Arc::new(Budget::new(config.memory_bytes)),
             slots,
+            mint,
             lane: Arc::new(Semaphore::new(machine::cores().get().saturating_sub(1).max(1))),
             _ticker: ticker,
             wasmtime,
@@ -137,6 +147,10 @@ impl Engine {
 
     pub(crate) fn linker_for(&self, surface: &Surface) -> wasmtime::Result<Linker<State>> {
         linker::for_component(&self.0.linker, surface)
+    }
+
+    pub(crate) fn mint(&self) -> &Mint {
+        &self.0.mint
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {

@@ -4,7 +4,7 @@ use mesh_lattice::{CallError, Code};
 use wasmtime::{PoolConcurrencyLimitError, Trap, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
-use crate::dynamic::imports::CallFailed;
+use crate::dynamic::{codec::NotEntered, imports::CallFailed};
 
 /// The guest had the host keep more for it than it may have.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,9 @@ pub(crate) fn of(error: &wasmtime::Error, refused: bool) -> CallError {
     }
     if let Some(failed) = error.downcast_ref::<CallFailed>() {
         return CallError::new(Code::Trap, format!("the guest could not go on: {failed}"));
+    }
+    if let Some(NotEntered(error)) = error.downcast_ref() {
+        return error.clone();
     }
     if let Some(error) = error.downcast_ref::<CallError>() {
         return error.clone();

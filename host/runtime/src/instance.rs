@@ -25,7 +25,10 @@ use mesh_lattice::{
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use wasmtime::{Store, component};
+use wasmtime::{
+    Store,
+    component::{self, ResourceAny},
+};
 use wasmtime_wasi_http::{
     WasiHttpView as _,
     p2::bindings::{Proxy, http::types::Scheme},
@@ -63,8 +66,7 @@ impl Instance {
     pub(crate) fn for_call(outbound: Outbound) -> Self {
         let shared = Arc::clone(&outbound.shared);
         if let Some(mut idle) = shared.idle.take() {
-            idle.store.data_mut().begin(outbound);
-            idle.store.set_epoch_deadline(1);
+            idle.begin(outbound);
             return idle;
         }
         let usage = Usage::new(Arc::clone(shared.engine.budget()), shared.limits.memory_bytes);
@@ -92,14 +94,47 @@ impl Instance {
         self.calls_left = self.calls_left.saturating_sub(1);
     }
 
+    /// Begins another call on an instance that is alive.
+    pub(crate) fn begin(&mut self, outbound: Outbound) {
+        self.store.data_mut().begin(outbound);
+        self.store.set_epoch_deadline(1);
+    }
+
     /// Lets the guest run one of its functions, to its end.
-    pub(crate) async fn call(&mut self, function: &Function, params: codec::Params) -> wasmtime::Result<Bytes> {
+    pub(crate) async fn call(
+        &mut self,
+        function: &Function,
+        params: codec::Params,
+        own: codec::Own<'_>,
+    ) -> wasmtime::Result<Bytes> {
         let live = self.start().await?;
         let exported = live.instance.get_func(&mut self.store, function.index);
         let exported = exported.ok_or_else(|| wasmtime::Error::msg("the function is not there"))?;
-        let result = codec::call(&mut self.store, &exported, function.signature()?, params).await?;
-        self.keep(live);
-        Ok(result)
+        let result = codec::call(&mut self.store, &exported, function.signature()?, params, own).await;
+        if result.as_ref().map_or_else(|error| error.is::<codec::NotEntered>(), |_| true) {
+            self.keep(live);
+        }
+        result
+    }
+
+    /// Ends a resource of the guest.
+    pub(crate) async fn drop_resource(&mut self, resource: ResourceAny) -> wasmtime::Result<()> {
+        resource.resource_drop_async(&mut self.store).await
+    }
+
+    /// Whether it can serve another call: it went through its last one in good order.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// What became of a call.
+    pub(crate) fn outcome<T>(&self, result: wasmtime::Result<T>) -> Result<T, CallError> {
+        let state = self.store.data();
+        result.map_err(|error| {
+            let error = failure::of(&error, state.usage.refused);
+            state.outbound.meter.fail(error.clone());
+            error
+        })
     }
 
     /// Lets the guest handle one message, to its end.
@@ -138,20 +173,16 @@ impl Instance {
 
     /// Says what became of its call, and keeps it for the next one where it may be.
     pub(crate) fn end<T>(self, result: wasmtime::Result<T>) -> Result<T, CallError> {
-        let state = self.store.data();
-        match result {
-            Ok(value) => {
-                if self.calls_left > 0 && self.live.is_some() && state.keeps_nothing() {
-                    let shared = self.shared();
-                    shared.idle.keep(self, &shared);
-                }
-                Ok(value)
-            }
-            Err(error) => {
-                let error = failure::of(&error, state.usage.refused);
-                state.outbound.meter.fail(error.clone());
-                Err(error)
-            }
+        let result = self.outcome(result);
+        self.retire();
+        result
+    }
+
+    /// Keeps it for the next call, where it may be.
+    pub(crate) fn retire(self) {
+        if self.calls_left > 0 && self.live.is_some() && self.store.data().keeps_nothing() {
+            let shared = self.shared();
+            shared.idle.keep(self, &shared);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mesh_lattice::{
-    Answer, Body, CallError, Code, Deadline, Interface, Invocation, LinkName, Params, Reply, TraceContext, id::CallId,
-    wit,
+    Answer, Body, CallError, Code, Deadline, Interface, Invocation, LinkName, Params, Reply, TraceContext, handle::Pin,
+    id::CallId, wit,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -106,6 +106,7 @@ impl Outbound {
             body,
             deadline,
             trace: self.trace.clone(),
+            pin: None,
         }
     }
 
@@ -116,7 +117,19 @@ impl Outbound {
         operation: Arc<str>,
         params: Params,
     ) -> Result<Reply, CallError> {
-        let invocation = self.invocation(interface, operation, params, None);
+        self.call_pinned(interface, operation, params, None).await
+    }
+
+    /// The same, where handles among the parameters say where the call has to be made.
+    pub(crate) async fn call_pinned(
+        &self,
+        interface: &Interface,
+        operation: Arc<str>,
+        params: Params,
+        pin: Option<Pin>,
+    ) -> Result<Reply, CallError> {
+        let mut invocation = self.invocation(interface, operation, params, None);
+        invocation.pin = pin;
         let deadline = invocation.deadline;
         let serving = self.shared.calls.serve(invocation);
         Outside::new(Arc::clone(&self.meter), Box::pin(before(deadline, serving))).await

@@ -6,17 +6,12 @@ use std::{pin::pin, sync::Arc};
 
 use mesh_lattice::{CallError, Deadline, Reply, TraceContext};
 
-use crate::{
-    actor::{Shared, Ticket},
-    meter::Metered,
-    outbound::Outbound,
-};
+use crate::{actor::Shared, meter::Metered, outbound::Outbound};
 
-/// One call: `run` is the guest. The ticket is held for as long as that lives.
+/// One call: `run` is the guest, and holds its right to live.
 pub(crate) async fn serve<F>(
     shared: &Arc<Shared>,
     (deadline, trace): (Deadline, Option<TraceContext>),
-    ticket: Ticket,
     run: impl FnOnce(Outbound) -> F,
 ) -> Result<Reply, CallError>
 where
@@ -27,12 +22,9 @@ where
     let mut guest = Metered::new(Arc::clone(&meter), run(outbound));
     // Registered with the timer only where the guest does not finish in its first poll.
     let mut late = pin!(tokio::time::sleep(deadline.remaining()));
-    let result = tokio::select! {
+    tokio::select! {
         biased;
         result = &mut guest => result,
         () = &mut late => Err(meter.fail_late()),
-    };
-    drop(guest);
-    drop(ticket);
-    result
+    }
 }

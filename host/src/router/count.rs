@@ -8,7 +8,7 @@ use mesh_lattice::{CallError, Code, Reply};
 use crate::telemetry::Place;
 
 /// Every code, in the order of its declaration.
-const CODES: [Code; 20] = [
+const CODES: [Code; 21] = [
     Code::Busy,
     Code::Unavailable,
     Code::NotLinked,
@@ -19,6 +19,7 @@ const CODES: [Code; 20] = [
     Code::TooLarge,
     Code::DeadlineExceeded,
     Code::Lost,
+    Code::Gone,
     Code::ReplyLost,
     Code::Cancelled,
     Code::Trap,

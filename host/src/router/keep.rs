@@ -35,6 +35,7 @@ pub(super) struct Kept {
     body: Option<Slot>,
     deadline: Deadline,
     trace: Option<TraceContext>,
+    pin: Option<mesh_lattice::handle::Pin>,
 }
 
 enum KeptParams {
@@ -68,6 +69,7 @@ pub(super) fn keep(mut invocation: Invocation) -> (Invocation, Kept) {
         body: slot,
         deadline: invocation.deadline,
         trace: invocation.trace.clone(),
+        pin: invocation.pin.clone(),
     };
     (invocation, kept)
 }
@@ -104,6 +106,7 @@ impl Kept {
             body,
             deadline: self.deadline,
             trace: self.trace,
+            pin: self.pin,
         })
     }
 }

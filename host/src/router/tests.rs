@@ -254,3 +254,47 @@ async fn a_call_from_another_host_is_served_here_or_refused() {
     assert_eq!(code(inward.serve(call("web", "counter")).await), Some(Code::Unavailable));
     assert!(far.asked.lock().is_empty(), "a call crosses the lattice once");
 }
+
+#[tokio::test]
+async fn a_call_that_is_bound_to_a_host_is_made_there_and_nowhere_else() {
+    let pinned = |pin| Invocation { pin: Some(pin), ..call("web", "counter") };
+    let far = Arc::new(Recorder::default());
+    let (with_room, _publish) = router(table(Some(local(Fixed(None), false)), &[1, 2]), &far);
+    assert_eq!(code(with_room.serve(pinned(Pin::On(host_id(2)))).await), None);
+    assert_eq!(*far.asked.lock(), [host_id(2)], "whoever has room here");
+
+    let far = Recorder::refusing(&[(2, Code::Busy)]);
+    let (full, _publish) = router(table(Some(local(Fixed(Some(Code::Busy)), true)), &[1, 2]), &far);
+    assert_eq!(code(full.serve(pinned(Pin::Here)).await), Some(Code::Busy));
+    assert!(far.asked.lock().is_empty(), "nothing spills");
+    assert_eq!(code(full.serve(pinned(Pin::On(host_id(2)))).await), Some(Code::Busy));
+    assert_eq!(*far.asked.lock(), [host_id(2)], "nobody comes second");
+}
+
+#[tokio::test]
+async fn of_a_thousand_calls_one_has_a_link_and_the_others_are_refused_and_counted() {
+    let link =
+        serde_json::json!({ "source": "web", "target": "target-7", "interfaces": ["acme:targets/operation-3@1.0.0"] });
+    let declared = Declared { app: name("app"), since: 1, link: serde_json::from_value(link).unwrap() };
+    let far = Arc::new(Recorder::default());
+    let targets: Vec<_> = (0..50).map(|at| name(&format!("target-{at}"))).collect();
+    let table = Table::new(
+        Arc::new(Links::new(vec![declared], &[].into())),
+        targets.iter().map(|target| (target.clone(), local(Fixed(None), false))).collect(),
+        HashMap::new(),
+        targets.iter().cloned().chain([name("web")]).collect(),
+        String::new(),
+    );
+    let (router, _publish) = router(Arc::new(table), &far);
+    let mut codes = HashMap::new();
+    for target in &targets {
+        for operation in 0..20 {
+            let interface = format!("acme:targets/operation-{operation}@1.0.0").parse().unwrap();
+            let call = Invocation { interface, ..call("web", target.as_str()) };
+            *codes.entry(code(router.serve(call).await)).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(codes, HashMap::from([(None, 1), (Some(Code::NotLinked), 999)]));
+    assert_eq!(router.refusals().count(Kind::Call, Reason::NotLinked), 999);
+    assert!(far.asked.lock().is_empty());
+}

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Deadline,
+    handle::Pin,
     id::CallId,
     interface::Interface,
     name::{LinkName, Name},
@@ -115,6 +116,8 @@ pub struct Invocation {
     pub deadline: Deadline,
     /// The trace that this call belongs to.
     pub trace: Option<TraceContext>,
+    /// Where it has to be made, where it carries a handle that was minted there.
+    pub pin: Option<Pin>,
 }
 
 impl fmt::Debug for Invocation {
@@ -185,6 +188,8 @@ pub enum Code {
     DeadlineExceeded,
     /// The callee is gone with the call in its hands: the outcome is unknown.
     Lost,
+    /// What a handle stood for has ended.
+    Gone,
     /// The callee answered once and no longer has the answer: it ran, the result is unknown.
     ReplyLost,
     /// The caller went away.
@@ -228,6 +233,7 @@ impl Code {
             Self::TooLarge => "too_large",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Lost => "lost",
+            Self::Gone => "gone",
             Self::ReplyLost => "reply_lost",
             Self::Cancelled => "cancelled",
             Self::Trap => "trap",

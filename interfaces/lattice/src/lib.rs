@@ -28,6 +28,7 @@ pub mod clock;
 pub mod control;
 pub mod date;
 pub mod frame;
+pub mod handle;
 pub mod id;
 pub mod interface;
 pub mod invocation;

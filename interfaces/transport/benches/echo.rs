@@ -108,6 +108,7 @@ fn invocation(params: &Bytes) -> Result<Invocation, Failure> {
         body: None,
         deadline: Deadline::after(Duration::from_secs(10)),
         trace: None,
+        pin: None,
     })
 }
 

@@ -151,6 +151,7 @@ mod tests {
             body: Some(full_body("streamed".into())),
             deadline: Deadline::after(Duration::from_secs(1)),
             trace: None,
+            pin: None,
         }
     }
 

@@ -180,6 +180,7 @@ fn invocation(caller: &str, params: Params, body: Option<mesh_lattice::Body>, li
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
             tracestate: None,
         }),
+        pin: None,
     }
 }
 

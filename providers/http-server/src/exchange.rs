@@ -251,6 +251,7 @@ impl Site {
             body,
             deadline,
             trace,
+            pin: None,
         }
     }
 }

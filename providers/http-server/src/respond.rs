@@ -106,6 +106,7 @@ fn status(code: Code) -> StatusCode {
         | Code::UnknownOperation
         | Code::BadParams
         | Code::Lost
+        | Code::Gone
         | Code::ReplyLost
         | Code::Cancelled
         | Code::Unsupported

@@ -225,6 +225,7 @@ impl Handling {
                 body: None,
                 deadline,
                 trace: trace.clone(),
+                pin: None,
             };
             let error = match self.calls.serve(invocation).await {
                 Ok(reply) => return read(reply.answer),

@@ -19,10 +19,10 @@ use mesh_lattice::{
 };
 use wasmtime::{
     AsContextMut, StoreContextMut,
-    component::{Func, LinkerInstance, Val, types::ComponentFunc},
+    component::{Func, LinkerInstance, ResourceAny, Val, types::ComponentFunc},
 };
 
-use super::{imports::Import, signature::Signature};
+use super::{held::Refused, imports::Import, signature::Signature};
 use crate::{limits::HOSTCALL_FUEL, state::State};
 use val::{Looking, Making};
 
@@ -30,11 +30,37 @@ use val::{Looking, Making};
 pub(crate) enum Params {
     /// For a function with a plan: as they came.
     Bytes(Bytes),
-    Values(Vec<Val>),
+    /// With the handles among them.
+    Values(Vec<Val>, Vec<Bytes>),
 }
 
+impl Params {
+    /// The handles among them.
+    pub(crate) fn handles(&self) -> &[Bytes] {
+        match self {
+            Self::Bytes(_) => &[],
+            Self::Values(_, handles) => handles,
+        }
+    }
+}
+
+/// What the handles of a call on an instance stand for there.
+pub(crate) struct Own<'a> {
+    /// Those in the parameters, in their order, each with its number.
+    pub(crate) given: &'a [(u64, ResourceAny)],
+    /// Called with the number of each that the guest owns from now on.
+    pub(crate) taken: &'a mut (dyn FnMut(u64) + Send),
+    /// A handle of what the guest gives away.
+    pub(crate) mint: &'a mut (dyn FnMut(ResourceAny) -> Result<Bytes, Refused> + Send),
+}
+
+/// The call was refused before the guest ran: it is as it was.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotEntered(pub(crate) CallError);
+
 /// Nothing.
-const NIL: Bytes = Bytes::from_static(&[0xc0]);
+pub(crate) const NIL: Bytes = Bytes::from_static(&[0xc0]);
 
 /// Reads the parameters of a function before anything is done for the call.
 pub(crate) fn read(signature: &Signature, bytes: &Bytes) -> Result<Params, CallError> {
@@ -42,30 +68,40 @@ pub(crate) fn read(signature: &Signature, bytes: &Bytes) -> Result<Params, CallE
         straight::check("the parameters", &signature.params, bytes)?;
         return Ok(Params::Bytes(bytes.clone()));
     }
-    match decode(&mut Making::default(), &signature.params, bytes).map_err(|error| refused("the parameters", &error))? {
-        Val::Tuple(params) => Ok(Params::Values(params)),
+    let mut making = Making::default();
+    match decode(&mut making, &signature.params, bytes).map_err(|error| refused("the parameters", &error))? {
+        Val::Tuple(values) => Ok(Params::Values(values, making.handles)),
         _ => Err(CallError::new(Code::Internal, "parameters are no tuple")),
     }
 }
 
-/// Calls a guest's function.
+/// Calls a guest's function. An error of [`NotEntered`] leaves the guest as it was.
 pub(crate) async fn call(
     mut store: impl AsContextMut<Data = State>,
     function: &Func,
     signature: &Signature,
     params: Params,
+    own: Own<'_>,
 ) -> wasmtime::Result<Bytes> {
-    let params = match params {
+    let mut values = match params {
         Params::Bytes(params) => return straight::call(store, function, params).await,
-        Params::Values(params) => params,
+        Params::Values(values, _) => values,
     };
+    if !own.given.is_empty() {
+        let ty = function.ty(&store);
+        let types = ty.params().map(|(_, ty)| ty);
+        let taken = handles::enter(types, &mut values, own.given).map_err(NotEntered)?;
+        taken.into_iter().for_each(own.taken);
+    }
     let mut results = vec![Val::Bool(false); usize::from(signature.result.is_some())];
-    function.call_async(&mut store, &params, &mut results).await?;
+    function.call_async(&mut store, &values, &mut results).await?;
     // What the guest was given is no longer needed, and may be large.
-    drop(params);
+    drop(values);
     let (Some(ty), Some(result)) = (&signature.result, results.first()) else { return Ok(NIL) };
+    let minted = if signature.carries { handles::leave(result, own.mint)? } else { Vec::new() };
     let mut out = Vec::with_capacity(128);
-    encode_from(&Looking::default(), ty, result, &mut out).map_err(|error| too_large("the result", &error))?;
+    encode_from(&Looking { handles: &minted }, ty, result, &mut out)
+        .map_err(|error| too_large("the result", &error))?;
     Ok(out.into())
 }
 
@@ -91,7 +127,7 @@ async fn pass(
     let given = handles::give(&mut store, params)?;
     let outbound = store.data().outbound.clone();
     let answer = match write_params(&import.signature, &given, params) {
-        Ok(params) => import.call(&outbound, params).await,
+        Ok(params) => import.call(&outbound, params, given.pin(outbound.shared.engine.mint())).await,
         Err(error) => Err(error),
     };
     if answer.is_err() {

@@ -18,6 +18,9 @@ use super::{
     signature::{Room, Side, Signature, Unservable},
 };
 
+/// What the operation is called that lets go of a resource, before the name of the resource.
+pub(crate) const DROP: &str = "[resource-drop]";
+
 /// The functions of an actor that can be called.
 #[derive(Default)]
 pub(crate) struct Exports(Vec<Exported>);
@@ -25,6 +28,8 @@ pub(crate) struct Exports(Vec<Exported>);
 struct Exported {
     interface: Interface,
     functions: HashMap<Box<str>, Arc<Function>>,
+    /// The names of the resources that it declares, or uses.
+    resources: Vec<Box<str>>,
 }
 
 /// One exported function.
@@ -63,7 +68,12 @@ impl Exports {
                         Some((name.into(), Function::new(index, &ty, resources, &mut room)))
                     });
                     let functions = functions.collect();
-                    exports.0.push(Exported { interface, functions });
+                    let resources = instance.exports(engine).filter_map(|(name, item)| match item.ty {
+                        ComponentItem::Resource(_) => Some(name.into()),
+                        _ => None,
+                    });
+                    let resources = resources.collect();
+                    exports.0.push(Exported { interface, functions, resources });
                 }
                 ComponentItem::ComponentFunc(ty) => {
                     let Ok(interface) = root() else { continue };
@@ -80,7 +90,7 @@ impl Exports {
             Some(root) => drop(root.functions.insert(name.into(), function)),
             None => {
                 let functions = HashMap::from([(name.into(), function)]);
-                self.0.push(Exported { interface, functions });
+                self.0.push(Exported { interface, functions, resources: Vec::new() });
             }
         }
     }
@@ -88,6 +98,13 @@ impl Exports {
     /// The interfaces, in the component's order.
     pub(crate) fn interfaces(&self) -> impl Iterator<Item = &Interface> {
         self.0.iter().map(|exported| &exported.interface)
+    }
+
+    /// Whether letting go of a handle is what this operation is.
+    pub(crate) fn is_drop(&self, interface: &Interface, operation: &str) -> bool {
+        let Some(resource) = operation.strip_prefix(DROP) else { return false };
+        let mut fitting = self.0.iter().filter(|exported| exported.interface.fits(interface));
+        fitting.any(|exported| exported.resources.iter().any(|known| **known == *resource))
     }
 
     /// The function that a caller means: of the interface that it names, or else of one that fits it.

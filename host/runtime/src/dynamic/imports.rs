@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mesh_lattice::{
     Answer, CallError, Code, Interface, Params,
+    handle::Pin,
     value::{Type, Value, encode},
 };
 use wasmtime::{
@@ -162,8 +163,9 @@ impl Import {
     }
 
     /// Calls along the guest's link; the result as bytes.
-    pub(crate) async fn call(&self, outbound: &Outbound, params: Bytes) -> Result<Bytes, CallError> {
-        let reply = outbound.call(&self.interface, Arc::clone(&self.operation), Params::Wire(params)).await?;
+    pub(crate) async fn call(&self, outbound: &Outbound, params: Bytes, pin: Option<Pin>) -> Result<Bytes, CallError> {
+        let operation = Arc::clone(&self.operation);
+        let reply = outbound.call_pinned(&self.interface, operation, Params::Wire(params), pin).await?;
         match reply.answer {
             Answer::Wire(result) => Ok(result),
             Answer::Http(_) => Err(CallError::new(Code::BadParams, "the answer is HTTP where a value was asked for")),

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use mesh_lattice::{Deadline, Params, value};
 
-use super::resources::Imported;
+use super::{exports::DROP, resources::Imported};
 use crate::outbound::Outbound;
 
 /// Handles of resources elsewhere that one guest holds at once.
@@ -54,18 +54,20 @@ impl Remote {
         }
     }
 
+    /// Whether the guest has no more than it may. What is too much is let go of with the rest when that ends it.
+    pub(crate) fn check(&self) -> Result<(), HandleError> {
+        if self.held.len() > MAX_HELD { Err(HandleError::TooMany) } else { Ok(()) }
+    }
+
     /// Keeps a handle that came with an answer.
-    pub(crate) fn keep(&mut self, handle: Bytes, resource: Arc<Imported>) -> Result<u32, HandleError> {
-        if self.held.len() >= MAX_HELD {
-            return Err(HandleError::TooMany);
-        }
+    pub(crate) fn keep(&mut self, handle: Bytes, resource: Arc<Imported>) -> u32 {
         while self.held.contains_key(&self.next) {
             self.next = self.next.wrapping_add(1);
         }
         let number = self.next;
         self.next = self.next.wrapping_add(1);
         self.held.insert(number, (handle, resource));
-        Ok(number)
+        number
     }
 
     /// The handle, for a call that borrows it.
@@ -101,12 +103,13 @@ impl Remote {
 
 /// Tells the server that nobody holds this handle any more. It would find out by itself, later.
 pub(crate) async fn let_go(outbound: &Outbound, resource: &Imported, handle: Bytes) {
-    let operation = format!("[resource-drop]{}", resource.name);
+    let operation = format!("{DROP}{}", resource.name);
     let mut params = Vec::with_capacity(handle.len() + 8);
+    let pin = outbound.shared.engine.mint().pin(&handle);
     let (ty, value) = (value::Type::Resource, value::Value::Resource(handle));
     let written = value::encode(&value::Type::Tuple(vec![ty]), &value::Value::Tuple(vec![value]), &mut params);
     if written.is_ok() {
-        let call = outbound.call(&resource.interface, operation.into(), Params::Wire(params.into()));
+        let call = outbound.call_pinned(&resource.interface, operation.into(), Params::Wire(params.into()), pin);
         if let Err(error) = call.await {
             tracing::debug!(interface = %resource.interface, "a handle was not let go of: {error}");
         }

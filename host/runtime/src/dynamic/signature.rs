@@ -26,6 +26,8 @@ pub(crate) struct Signature {
     pub(crate) plan: Option<Plan>,
     /// The resources elsewhere whose handles are among them.
     pub(crate) resources: Vec<Arc<Imported>>,
+    /// Whether any handle is.
+    pub(crate) carries: bool,
 }
 
 /// Which way a function is called.
@@ -78,11 +80,12 @@ impl Signature {
         if function.async_() {
             return Err(Unservable::Async);
         }
-        let mut reader = Reader { side, resources, room, used: Vec::new() };
+        let mut reader = Reader { side, resources, room, used: Vec::new(), carries: false };
         // The parameters are one value: each of them is one level down.
         let params = function.params().map(|(_, ty)| reader.ty(&ty, 1)).collect::<Result<_, _>>()?;
         let result = function.results().next().map(|ty| reader.ty(&ty, 0)).transpose()?;
-        Ok(Self { params: Type::Tuple(params), result, plan: Plan::of(function), resources: reader.used })
+        let (plan, Reader { used, carries, .. }) = (Plan::of(function), reader);
+        Ok(Self { params: Type::Tuple(params), result, plan, resources: used, carries })
     }
 
     /// The type of each parameter.
@@ -99,6 +102,7 @@ struct Reader<'a> {
     resources: &'a Resources,
     room: &'a mut Room,
     used: Vec<Arc<Imported>>,
+    carries: bool,
 }
 
 impl Reader<'_> {
@@ -161,6 +165,7 @@ impl Reader<'_> {
     }
 
     fn handle(&mut self, resource: ResourceType) -> Result<Type, Unservable> {
+        self.carries = true;
         match (self.side, self.resources.owner(resource)) {
             (Side::Import, Some(Owner::Imported(imported))) => {
                 if !self.used.iter().any(|used| used.number == imported.number) {
@@ -171,7 +176,7 @@ impl Reader<'_> {
             (_, Some(Owner::Host) | None) => Err(Unservable::Type("resource of the host")),
             (Side::Import, Some(Owner::Exported)) => Err(Unservable::Type("resource of the actor itself")),
             (Side::Export, Some(Owner::Imported(_))) => Err(Unservable::Type("resource of somebody else")),
-            (Side::Export, Some(Owner::Exported)) => Err(Unservable::Type("resource")),
+            (Side::Export, Some(Owner::Exported)) => Ok(Type::Resource),
         }
     }
 }

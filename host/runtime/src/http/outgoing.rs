@@ -103,7 +103,7 @@ fn refused(error: CallError) -> HttpError {
         Code::UnknownTarget => HttpError::DestinationNotFound,
         Code::Busy | Code::Unavailable => HttpError::DestinationUnavailable,
         Code::DeadlineExceeded => HttpError::HttpResponseTimeout,
-        Code::Lost | Code::ReplyLost | Code::Cancelled => HttpError::ConnectionTerminated,
+        Code::Lost | Code::Gone | Code::ReplyLost | Code::Cancelled => HttpError::ConnectionTerminated,
         Code::TooLarge => HttpError::HttpRequestBodySize(None),
         _ => HttpError::InternalError(Some(error.to_string())),
     }

@@ -26,7 +26,8 @@ use crate::peer::Peer;
 
 /// The guests that are used here. Others are those of the scenarios; that each is used somewhere is a check of the
 /// repository.
-const GUESTS: [&str; 26] = [
+const GUESTS: [&str; 27] = [
+    "accounts",
     "courier",
     "custom",
     "echo",
@@ -166,6 +167,7 @@ pub(crate) fn request(request: http::Request<Option<Body>>) -> Invocation {
         body,
         deadline: Deadline::after(Duration::from_secs(30)),
         trace: None,
+        pin: None,
     }
 }
 

@@ -23,6 +23,7 @@ mod load;
 mod messaging;
 mod outgoing;
 mod peer;
+mod resources;
 mod reuse;
 mod surface;
 mod table;

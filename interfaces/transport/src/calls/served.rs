@@ -205,6 +205,7 @@ impl Taken {
             body,
             deadline: self.deadline,
             trace: call.trace,
+            pin: None,
         };
         self.serve.serve(invocation).await
     }

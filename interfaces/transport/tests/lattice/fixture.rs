@@ -293,6 +293,7 @@ pub(crate) fn call(operation: &str, params: impl Into<bytes::Bytes>) -> Invocati
         body: None,
         deadline: Deadline::after(Duration::from_secs(10)),
         trace: None,
+        pin: None,
     }
 }
 

@@ -150,6 +150,7 @@ impl Sender {
             body: None,
             deadline: soon(),
             trace: None,
+            pin: None,
         };
         match self.provider.serve(invocation).await?.answer {
             Answer::Wire(bytes) => from_wire(&bytes),

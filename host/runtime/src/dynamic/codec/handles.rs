@@ -3,13 +3,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mesh_lattice::{CallError, Code, handle::Pin};
 use wasmtime::{
     StoreContextMut,
     component::{ResourceAny, ResourceDynamic, ResourceType, Val, types::Type},
 };
 
 use super::{
-    super::{imports::Import, remote::HandleError, resources::Imported, signature::Signature},
+    super::{
+        held::{Mint, Refused},
+        imports::Import,
+        remote::HandleError,
+        resources::Imported,
+        signature::Signature,
+    },
     val::handle_number,
 };
 use crate::state::State;
@@ -26,6 +33,11 @@ pub(super) struct Given {
 }
 
 impl Given {
+    /// Where the call has to be made.
+    pub(super) fn pin(&self, mint: &Mint) -> Option<Pin> {
+        self.handles.iter().find_map(|(_, handle)| mint.pin(handle))
+    }
+
     pub(super) fn handles(&self) -> &[(ResourceAny, Bytes)] {
         &self.handles
     }
@@ -89,25 +101,73 @@ pub(super) fn receive(
     if handles.len() > MAX_CARRIED {
         return Err(HandleError::TooManyCarried.into());
     }
-    place(ty, value, &mut |resource, number| {
+    place(ty, value, &mut |resource, _, number| {
         let known = |known: &&Arc<Imported>| ResourceType::host_dynamic(known.number) == resource;
         let imported = signature.resources.iter().find(known).ok_or(HandleError::Foreign)?;
         let handle = handles.get(number).ok_or(HandleError::Foreign)?;
-        let held = store.data_mut().remote.keep(handle.clone(), Arc::clone(imported))?;
+        let held = store.data_mut().remote.keep(handle.clone(), Arc::clone(imported));
         ResourceDynamic::new_own(held, imported.number).try_into_resource_any(&mut *store)
-    })
+    })?;
+    Ok(store.data().remote.check()?)
+}
+
+/// Puts an instance's own resources where handles stood in the parameters of a call on it; the numbers of those that
+/// are the guest's from now on.
+pub(super) fn enter(
+    types: impl Iterator<Item = Type>,
+    values: &mut [Val],
+    resources: &[(u64, ResourceAny)],
+) -> Result<Vec<u64>, CallError> {
+    let mut owned = Vec::new();
+    let mut refused = None;
+    let mut resource = |wanted: ResourceType, is_own: bool, at: usize| {
+        let found = resources.get(at).filter(|(_, resource)| resource.ty() == wanted);
+        let Some((number, resource)) = found else {
+            refused = Some(Refused::OfAnotherResource);
+            return Err(HandleError::Foreign.into());
+        };
+        if owned.contains(number) {
+            refused = Some(Refused::Ended);
+            return Err(HandleError::Foreign.into());
+        }
+        if is_own {
+            owned.push(*number);
+        }
+        Ok(*resource)
+    };
+    let placed = types.zip(values).try_for_each(|(ty, value)| place(&ty, value, &mut resource));
+    match (placed, refused) {
+        (Ok(()), _) => Ok(owned),
+        (Err(_), Some(refused)) => Err(refused.into()),
+        (Err(error), None) => Err(CallError::new(Code::Internal, format!("{error:#}"))),
+    }
+}
+
+/// The handles of what a guest gives away with an answer.
+pub(super) fn leave(
+    value: &Val,
+    mint: &mut (dyn FnMut(ResourceAny) -> Result<Bytes, Refused> + Send),
+) -> Result<Vec<(ResourceAny, Bytes)>, CallError> {
+    let mut found = Vec::new();
+    collect(value, &mut found);
+    if found.len() > MAX_CARRIED {
+        return Err(Refused::TooMany.into());
+    }
+    let handles = found.into_iter().map(|resource| Ok((resource, mint(resource)?)));
+    handles.collect::<Result<_, Refused>>().map_err(CallError::from)
 }
 
 /// Puts resources where values stand for them.
 pub(super) fn place(
     ty: &Type,
     value: &mut Val,
-    resource: &mut impl FnMut(ResourceType, usize) -> wasmtime::Result<ResourceAny>,
+    resource: &mut impl FnMut(ResourceType, bool, usize) -> wasmtime::Result<ResourceAny>,
 ) -> wasmtime::Result<()> {
     match (ty, value) {
-        (Type::Own(ty) | Type::Borrow(ty), value) => {
+        (kind @ (Type::Own(ty) | Type::Borrow(ty)), value) => {
             let number = handle_number(value).ok_or(HandleError::Foreign)?;
-            *value = Val::Resource(resource(*ty, number)?);
+            let is_own = matches!(kind, Type::Own(_));
+            *value = Val::Resource(resource(*ty, is_own, number)?);
             Ok(())
         }
         (Type::List(list), Val::List(values)) => {

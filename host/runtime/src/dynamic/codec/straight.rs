@@ -45,7 +45,7 @@ pub(super) fn define(
         let outbound = store.data().outbound.clone();
         Box::new(async move {
             let answer = match params {
-                Ok(params) => import.call(&outbound, params.into()).await,
+                Ok(params) => import.call(&outbound, params.into(), None).await,
                 Err(reason) => Err(too_large("the parameters", &reason)),
             };
             let answer = answer.and_then(|reply| checked(import.signature.result.as_ref(), reply));

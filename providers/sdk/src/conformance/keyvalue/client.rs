@@ -90,6 +90,7 @@ impl Client {
             body: None,
             deadline: Deadline::after(Duration::from_secs(30)),
             trace: None,
+            pin: None,
         };
         match self.provider.serve(invocation).await?.answer {
             Answer::Wire(bytes) => from_wire(&bytes),
