@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mesh_lattice::{
     Answer, CallError, Code, Params, Reply, Serve,
+    application::Limits,
     wit::{
         self, Outcome,
         messaging::{
@@ -12,7 +13,7 @@ use mesh_lattice::{
         },
     },
 };
-use mesh_runtime::Actor;
+use mesh_runtime::{Actor, ActorConfig};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 
@@ -164,7 +165,9 @@ async fn an_actor_without_a_handler_or_a_call_without_a_message_is_an_error() {
 async fn messages_that_a_guest_hoards_are_its_memory() {
     let peer = Peer::nobody();
     let engine = engine(true);
-    let actor = engine.actor(&guest("modern"), config("modern"), peer).await.unwrap();
+    // Hoarding costs time as well: on a slow machine that would end it first.
+    let limits = Limits { cpu_ms: 20_000, time_ms: 20_000, ..Limits::default() };
+    let actor = engine.actor(&guest("modern"), ActorConfig { limits, ..config("modern") }, peer).await.unwrap();
     let error = actor.serve(get("/hoard")).await.unwrap_err();
     assert_eq!(error.code, Code::MemoryLimit, "{error}");
     crate::guests::eventually("the memory comes back", || engine.memory_in_use() == 0).await;
