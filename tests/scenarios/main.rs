@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod any_interface;
 mod bad_input;
 mod bad_names;
 mod cross_host;

@@ -1,0 +1,48 @@
+//! An interface that no host knows: an actor exports it, another one imports it, resources and all; the same where both
+//! run on one host and where each has its own.
+
+use anyhow::Result;
+use mesh_tests::{
+    http,
+    lattice::{Lattice, free_address},
+    wait::eventually,
+};
+use std::time::Duration;
+
+const STORY: &str = "Err(\"one takes no EUR\") 5 30 20 Ok(30)";
+
+#[tokio::test]
+async fn resources_of_another_actor_are_used_on_one_host_and_across_two() -> Result<()> {
+    let mut lattice = Lattice::builder().hosts(1).start().await?;
+    lattice.ok(["start", "provider", "http-server", "--name", "web", "--replicas", "1"]).await?;
+    lattice.until_running("web", 1).await?;
+    let (accounts, custom) = (lattice.signed("accounts").await?, lattice.signed("custom").await?);
+    lattice.ok(["start", "actor", &accounts.to_string_lossy(), "--name", "accounts", "--replicas", "1"]).await?;
+    lattice.ok(["start", "actor", &custom.to_string_lossy(), "--name", "near", "--replicas", "1"]).await?;
+    lattice.ok(["link", "put", "near", "accounts", "acme:billing"]).await?;
+    lattice.until_ready("accounts", 1).await?;
+    lattice.until_ready("near", 1).await?;
+    lattice.up(2).await?;
+    lattice.ok(["start", "actor", &custom.to_string_lossy(), "--name", "far", "--replicas", "1"]).await?;
+    lattice.ok(["link", "put", "far", "accounts", "acme:billing"]).await?;
+    lattice.until_ready("far", 1).await?;
+    for (actor, host) in [("accounts", 0), ("near", 0), ("far", 1)] {
+        let one = lattice.get_one("actors", actor).await?;
+        assert_eq!(one["hosts"][0]["id"], lattice.host_id(host)?, "{actor} is not where this needs it: {one}");
+    }
+    for actor in ["near", "far"] {
+        let address = free_address()?;
+        lattice.listen("web", actor, address).await?;
+        lattice.until_answering(address, "/").await?;
+        eventually("the link is known", Duration::from_secs(30), || async {
+            Ok((http::get(address, "/story").await?.status == 200).then_some(()))
+        })
+        .await?;
+        for _ in 0..5 {
+            let told = http::get(address, "/story").await?;
+            assert_eq!((told.status.as_u16(), told.text().as_str()), (200, STORY), "{actor}");
+        }
+        assert_eq!(http::get(address, "/never-drops").await?.text(), "3");
+    }
+    Ok(())
+}
