@@ -1,13 +1,14 @@
 //! An interface that no host knows: an actor exports it, another one imports it, resources and all; the same where both
 //! run on one host and where each has its own.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use mesh_tests::{
     http,
     lattice::{Lattice, free_address},
     wait::eventually,
 };
-use std::time::Duration;
 
 const STORY: &str = "Err(\"one takes no EUR\") 5 30 20 Ok(30)";
 

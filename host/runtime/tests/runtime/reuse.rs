@@ -17,6 +17,13 @@ async fn reused(engine: &Engine, reuse: u32) -> Arc<Actor> {
     engine.actor(&guest("reused"), config, Peer::nobody()).await.unwrap()
 }
 
+/// What it answers, once its guest has returned as well: the end of the answer may come before that.
+async fn told(actor: &Arc<Actor>, path: &str) -> String {
+    let answer = text(actor, path).await;
+    eventually("the guest has returned", || actor.stats().instances == 0).await;
+    answer
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_serves_as_many_calls_as_it_is_told_to() {
     for pooling in [true, false] {
@@ -24,7 +31,7 @@ async fn an_instance_serves_as_many_calls_as_it_is_told_to() {
         for (reuse, counts) in [(1, ["1", "1", "1", "1", "1", "1", "1"]), (3, ["1", "2", "3", "1", "2", "3", "1"])] {
             let actor = reused(&engine, reuse).await;
             for count in counts {
-                assert_eq!(text(&actor, "/").await, count, "reuse {reuse}");
+                assert_eq!(told(&actor, "/").await, count, "reuse {reuse}");
             }
             assert_eq!(actor.stats().idle, u32::from(reuse > 1));
             drop(actor);
@@ -38,14 +45,15 @@ async fn an_instance_that_failed_or_keeps_something_is_not_used_again() {
     let engine = engine(true);
     for path in ["/trap", "/keep", "/keep-request", "/keep-body"] {
         let actor = reused(&engine, 100).await;
-        assert_eq!(text(&actor, "/").await, "1", "before {path}");
-        assert_eq!(text(&actor, "/").await, "2", "before {path}");
+        assert_eq!(told(&actor, "/").await, "1", "before {path}");
+        assert_eq!(told(&actor, "/").await, "2", "before {path}");
         match actor.serve(get(path)).await {
             Ok(reply) => drop(all(reply.body).await),
             Err(error) => assert_eq!(error.code, Code::Trap, "{path}: {error}"),
         }
+        eventually("the guest is gone", || actor.stats().instances == 0).await;
         assert_eq!(actor.stats().idle, 0, "after {path}");
-        assert_eq!(text(&actor, "/").await, "1", "after {path}");
+        assert_eq!(told(&actor, "/").await, "1", "after {path}");
     }
 }
 
@@ -53,13 +61,13 @@ async fn an_instance_that_failed_or_keeps_something_is_not_used_again() {
 async fn an_instance_whose_caller_went_away_is_not_used_again() {
     let engine = engine(true);
     let actor = reused(&engine, 100).await;
-    assert_eq!(text(&actor, "/").await, "1");
+    assert_eq!(told(&actor, "/").await, "1");
     let mut abandoned = actor.serve(get("/sleep"));
     assert!(futures::poll!(&mut abandoned).is_pending());
     assert_eq!(actor.stats().idle, 0, "it took the one that waited");
     drop(abandoned);
     assert_eq!((actor.stats().instances, actor.stats().idle, engine.memory_in_use()), (0, 0, 0));
-    assert_eq!(text(&actor, "/").await, "1");
+    assert_eq!(told(&actor, "/").await, "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,15 +76,15 @@ async fn processor_time_is_counted_for_each_call_and_memory_over_all_of_them() {
         let engine = engine(pooling);
         let actor = reused(&engine, 100).await;
         for count in ["1", "2", "3", "4"] {
-            assert_eq!(text(&actor, "/work").await, count, "each takes more than half of what one may");
+            assert_eq!(told(&actor, "/work").await, count, "each takes more than half of what one may");
         }
-        assert_eq!(text(&actor, "/grow").await, "5");
-        assert_eq!(text(&actor, "/grow").await, "6");
+        assert_eq!(told(&actor, "/grow").await, "5");
+        assert_eq!(told(&actor, "/grow").await, "6");
         let held = engine.memory_in_use();
         assert!(held > 12 << 20 && held <= LIMITS.memory_bytes, "{held}");
         assert_eq!(actor.serve(get("/grow")).await.unwrap_err().code, Code::MemoryLimit);
         assert_eq!(engine.memory_in_use(), 0);
-        assert_eq!(text(&actor, "/").await, "1");
+        assert_eq!(told(&actor, "/").await, "1");
     }
 }
 
@@ -84,11 +92,11 @@ async fn processor_time_is_counted_for_each_call_and_memory_over_all_of_them() {
 async fn idle_instances_go_after_a_while_and_at_once_when_the_actor_drains() {
     let engine = engine(true);
     let actor = reused(&engine, 100).await;
-    assert_eq!(text(&actor, "/").await, "1");
+    assert_eq!(told(&actor, "/").await, "1");
     assert_eq!(actor.stats().idle, 1);
     assert!(engine.memory_in_use() > 0);
     eventually("it waited long enough", || actor.stats().idle == 0 && engine.memory_in_use() == 0).await;
-    assert_eq!(text(&actor, "/").await, "1");
+    assert_eq!(told(&actor, "/").await, "1");
     assert!(actor.drain(Deadline::after(Duration::from_secs(3))).await, "an idle instance is no call that runs");
     assert_eq!((actor.stats().idle, engine.memory_in_use()), (0, 0));
 }
@@ -109,9 +117,9 @@ async fn what_belongs_to_a_call_ends_with_it() {
     let peer = Peer::answering(|_| Ok(Reply::wire(b"\x81\xa2ok\x05".as_slice())));
     let config = ActorConfig { reuse: 100, ..config("visits") };
     let actor = engine.actor(&guest("visits"), config, peer.clone()).await.unwrap();
-    assert_eq!(text(&actor, "/choose").await, "chosen");
+    assert_eq!(told(&actor, "/choose").await, "chosen");
     assert_eq!(actor.stats().idle, 1);
-    assert_eq!(text(&actor, "/").await, "hello 5");
+    assert_eq!(told(&actor, "/").await, "hello 5");
     let asked = peer.asked();
     assert_eq!(asked.last().unwrap().link, "default", "a link name holds for one call");
     assert!(asked.iter().all(|asked| asked.remaining > Duration::ZERO), "so does a deadline");
