@@ -45,6 +45,7 @@ check: tools
 bench: tools guests
 	@$(STEP) "build, optimised" cargo build --locked --release -p meshctl -p mesh-host --bins
 	@cargo bench --locked -p mesh-runtime --bench instantiate --bench hello
+	@cargo bench --locked -p mesh-transcode --bench bytes
 	@cargo bench --locked -p mesh-transport --bench echo
 	@cargo bench --locked -p mesh-tests --bench lattice
 
