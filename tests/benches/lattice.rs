@@ -81,8 +81,7 @@ impl Subject {
 
     fn row(&mut self, round_trip: Duration) {
         let alone = median(&mut self.alone);
-        self.crowd.sort_by(f64::total_cmp);
-        let crowd = self.crowd.get(ROUNDS / 2).copied().unwrap_or_default();
+        let crowd = compare::median(self.crowd.iter().copied());
         println!(
             "{:<24} {:>9.0} {:>15.2} {:>12.0}",
             self.name,

@@ -11,7 +11,7 @@ use mesh_tests::{
     lattice::{Lattice, free_address},
 };
 
-use crate::{median, micros, start, weighed_down};
+use crate::{compare, median, micros, start, weighed_down};
 
 const ROUNDS: usize = 7;
 const SIZES: [(usize, usize); 4] = [(16, 200), (1 << 10, 200), (64 << 10, 50), (1 << 20, 10)];
@@ -22,7 +22,6 @@ pub async fn measure(one: &Lattice, outside: SocketAddr) -> Result<()> {
     let here = asker(one).await?;
     let mut two = Lattice::builder().hosts(1).start().await?;
     weighed_down(&mut two).await?;
-    // The first host has more on it, and the one that asks is where the HTTP server is.
     let there = apart(&two).await?;
     println!("a call from actor to actor, µs (a fresh instance serves each); {ROUNDS} rounds");
     println!("{:<28} {:>12} {:>12}", "", "one host", "two hosts");
@@ -34,7 +33,7 @@ pub async fn measure(one: &Lattice, outside: SocketAddr) -> Result<()> {
                 far.push(timed(there, function, size, count).await?);
             }
             let name = format!("{function}, {size} bytes");
-            println!("{name:<28} {:>12.0} {:>12.0}", middle(&mut near), middle(&mut far));
+            println!("{name:<28} {:>12.0} {:>12.0}", compare::median(near), compare::median(far));
         }
     }
     outgoing(one, outside).await
@@ -86,11 +85,6 @@ async fn timed(address: SocketAddr, function: &str, size: usize, count: usize) -
     Ok(answer.text().parse::<f64>()? / 1e3 / count as f64)
 }
 
-fn middle(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// A request through an actor to an HTTP server outside, beside the same request without the lattice.
 async fn outgoing(lattice: &Lattice, outside: SocketAddr) -> Result<()> {
     start(lattice, "fetch").await?;
@@ -117,6 +111,10 @@ async fn outgoing(lattice: &Lattice, outside: SocketAddr) -> Result<()> {
             taken.push(micros(median(&mut times)));
         }
     }
-    println!("outgoing HTTP: {:.0} µs through an actor, {:.0} µs without", middle(&mut through), middle(&mut direct));
+    println!(
+        "outgoing HTTP: {:.0} µs through an actor, {:.0} µs without",
+        compare::median(through),
+        compare::median(direct)
+    );
     Ok(())
 }

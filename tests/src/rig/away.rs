@@ -80,12 +80,7 @@ pub async fn partition(settings: Settings) -> Result<Verdict> {
 pub async fn stop(settings: Settings) -> Result<Verdict> {
     // Shorter than the stop: what the host finds when it goes on is late.
     let deadline = Duration::from_secs(1);
-    let mut verdict = Verdict::new("stop", settings.seed);
-    let mut random = Rng::with_seed(settings.seed);
-    let mut world = World::front().await?;
-    world.lattice.up(HOSTS).await?;
-    let address = world.ledger(Store::Nats, 2, deadline).await?;
-    let mut run = Run::begin(&world, &mut verdict, address, deadline, settings).await?;
+    let (world, mut verdict, mut random, mut run) = loaded("stop", deadline, settings).await?;
     for _ in 0..settings.rounds.unwrap_or(ROUNDS) {
         let pid = victim(&world, &mut random).await?;
         let gone_for = Duration::from_millis(random.u64(2_000..6_000));
@@ -102,13 +97,7 @@ pub async fn stop(settings: Settings) -> Result<Verdict> {
 ///
 /// Where it cannot be set up.
 pub async fn kill(settings: Settings) -> Result<Verdict> {
-    let deadline = Duration::from_secs(3);
-    let mut verdict = Verdict::new("kill", settings.seed);
-    let mut random = Rng::with_seed(settings.seed);
-    let mut world = World::front().await?;
-    world.lattice.up(HOSTS).await?;
-    let address = world.ledger(Store::Nats, 2, deadline).await?;
-    let mut run = Run::begin(&world, &mut verdict, address, deadline, settings).await?;
+    let (mut world, mut verdict, mut random, mut run) = loaded("kill", Duration::from_secs(3), settings).await?;
     for _ in 0..settings.rounds.unwrap_or(ROUNDS) {
         let pid = victim(&world, &mut random).await?;
         run.gone(&mut verdict, Duration::from_secs(2), || signal(pid, Signal::KILL)).await?;
@@ -116,6 +105,16 @@ pub async fn kill(settings: Settings) -> Result<Verdict> {
         run.back(&world, &mut verdict, &mut random).await?;
     }
     run.end(&world, verdict).await
+}
+
+/// A lattice of hosts on this machine, whose ledger is under load.
+async fn loaded(scenario: &'static str, deadline: Duration, settings: Settings) -> Result<(World, Verdict, Rng, Run)> {
+    let mut verdict = Verdict::new(scenario, settings.seed);
+    let mut world = World::front().await?;
+    world.lattice.up(HOSTS).await?;
+    let address = world.ledger(Store::Nats, 2, deadline).await?;
+    let run = Run::begin(&world, &mut verdict, address, deadline, settings).await?;
+    Ok((world, verdict, Rng::with_seed(settings.seed), run))
 }
 
 /// The process of one of the hosts that serve now.

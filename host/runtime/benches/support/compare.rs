@@ -31,9 +31,10 @@ pub fn compare<const N: usize>(runtime: &Runtime, servers: [(&str, SocketAddr); 
             let found = servers.iter().zip(round).find(|((name, _), _)| *name == wanted);
             found.map_or(f64::NAN, |(_, rate)| *rate)
         };
-        let absolute = servers.iter().map(|(name, _)| median(rounds.iter().map(|round| of(round, name)), 0));
-        let relative =
-            ratios.iter().map(|(one, other)| median(rounds.iter().map(|round| of(round, one) / of(round, other)), 2));
+        let rate = |name: &str| median(rounds.iter().map(|round| of(round, name)));
+        let ratio = |one: &str, other: &str| median(rounds.iter().map(|round| of(round, one) / of(round, other)));
+        let absolute = servers.iter().map(|(name, _)| format!("{:.0}", rate(name)));
+        let relative = ratios.iter().map(|(one, other)| format!("{:.2}", ratio(one, other)));
         let cells: Vec<String> = absolute
             .chain(relative)
             .zip(&titles)
@@ -43,10 +44,11 @@ pub fn compare<const N: usize>(runtime: &Runtime, servers: [(&str, SocketAddr); 
     }
 }
 
-fn median(values: impl Iterator<Item = f64>, digits: usize) -> String {
-    let mut values: Vec<f64> = values.collect();
+/// The middle one of these.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
-    format!("{:.digits$}", values.get(values.len() / 2).copied().unwrap_or(f64::NAN))
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// One server on a port of its own, with the settings of `wasmtime serve`; gone with `servers`.

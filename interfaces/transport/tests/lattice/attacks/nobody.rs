@@ -144,6 +144,12 @@ async fn anywhere(
     Err(CallError::new(Code::Unavailable, "nobody took it"))
 }
 
+/// The same in a task of its own.
+fn begin_anywhere(from: &Host, hosts: &[mesh_lattice::HostId; 2], what: String) -> JoinSet<Result<Reply, CallError>> {
+    let (remote, hosts) = (from.remote.clone(), hosts.clone());
+    JoinSet::from_iter([async move { anywhere(&remote, &hosts, call("count", what)).await }])
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_forged_statuses_makes_no_call_run_twice_and_loses_none() {
     let server = Server::start().await;
@@ -193,14 +199,7 @@ async fn a_host_that_stands_still_while_a_status_is_forged_does_not_run_what_has
     let forger = Forger::start(&server, &one).await;
     // What is sent to the first host waits in front of it, and it says nothing.
     proxy.hold();
-    let calls: Vec<_> = (0..20)
-        .map(|turn| {
-            let (remote, ids) = (one.remote.clone(), ids.clone());
-            tokio::task::JoinSet::from_iter([
-                async move { anywhere(&remote, &ids, call("count", format!("{turn}"))).await },
-            ])
-        })
-        .collect();
+    let calls: Vec<_> = (0..20).map(|turn| begin_anywhere(&one, &ids, format!("{turn}"))).collect();
     let mut moved = 0;
     for call in calls {
         match end(call).await {
@@ -231,14 +230,7 @@ async fn calls_on_their_way_to_a_host_that_is_killed_go_elsewhere_within_a_secon
     }
     first.kill().await;
     let killed = Instant::now();
-    let calls: Vec<_> = (0..20)
-        .map(|turn| {
-            let (remote, ids) = (one.remote.clone(), ids.clone());
-            tokio::task::JoinSet::from_iter([
-                async move { anywhere(&remote, &ids, call("count", format!("{turn}"))).await },
-            ])
-        })
-        .collect();
+    let calls: Vec<_> = (0..20).map(|turn| begin_anywhere(&one, &ids, format!("{turn}"))).collect();
     for call in calls {
         end(call).await.unwrap();
     }
