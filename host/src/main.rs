@@ -13,6 +13,9 @@ use mesh_host::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The configuration is wrong, or a file or an address that it names.
 const MISUSED: u8 = 2;
 /// Another process runs under this host's key.

@@ -22,6 +22,10 @@ use mesh_transport::{AdmitCall, CallsConfig, ConnectConfig, Connections, PeerPol
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// As in `meshd`, for the calls and for their floor.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 7;
 
 struct Anybody;
