@@ -10,9 +10,10 @@ use std::{
 
 use futures::StreamExt as _;
 use mesh_lattice::{Answer, Code, Deadline, Params, Reply, subject, wit};
-use tokio::sync::Notify;
 
-use crate::fixture::{Enrolled, Host, Server, begin, call, echo, end, eventually, result, serving, settle, soon};
+use crate::fixture::{
+    Enrolled, Host, Server, begin, call, echo, end, eventually, gated, result, serving, settle, soon,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hosts_call_each_other() {
@@ -132,15 +133,7 @@ async fn a_full_host_says_busy_at_once_and_takes_calls_again_later() {
     let server = Server::start().await;
     let enrolled = Enrolled::default();
     let one = Host::start(&server, &enrolled, echo()).await;
-    let gate = Arc::new(Notify::new());
-    let waiting = Arc::clone(&gate);
-    let slow = serving(move |_| {
-        let gate = Arc::clone(&waiting);
-        async move {
-            gate.notified().await;
-            Ok(Reply::wire("done"))
-        }
-    });
+    let (slow, gate) = gated();
     let key = Arc::new(mesh_claims::keys::KeyPair::generate(mesh_claims::keys::KeyKind::Host));
     let other = Host::again(&server, &enrolled, slow, key, |config| config.in_flight = 2).await;
     let held = [begin(&one, &other, call("wait", "")), begin(&one, &other, call("wait", ""))];
@@ -266,15 +259,7 @@ async fn frames_that_were_changed_or_recorded_are_not_executed() {
 async fn a_drained_host_ends_what_it_took_and_takes_nothing_new() {
     let server = Server::start().await;
     let enrolled = Enrolled::default();
-    let gate = Arc::new(Notify::new());
-    let waiting = Arc::clone(&gate);
-    let slow = serving(move |_| {
-        let gate = Arc::clone(&waiting);
-        async move {
-            gate.notified().await;
-            Ok(Reply::wire("done"))
-        }
-    });
+    let (slow, gate) = gated();
     let one = Host::start(&server, &enrolled, echo()).await;
     let other = Host::start(&server, &enrolled, slow).await;
     let held = begin(&one, &other, call("wait", ""));

@@ -1,17 +1,17 @@
 //! What holds when the server dies, comes back, or comes back empty.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use mesh_claims::keys::{KeyKind, KeyPair};
 use mesh_lattice::{
-    Code, Deadline, Reply,
+    Code, Deadline,
     key::{Key, pattern},
     stored::AppPointer,
 };
 use mesh_transport::{Change, Connections, Position, State, StateConfig, StateError};
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
-use crate::fixture::{Enrolled, Host, Server, begin, call, echo, end, eventually, result, serving, soon};
+use crate::fixture::{Enrolled, Host, Server, begin, call, echo, end, eventually, gated, result, soon};
 
 fn app(name: &str) -> Key {
     Key::App(name.parse().unwrap())
@@ -36,17 +36,7 @@ async fn a_host_waits_for_its_server_and_comes_up_with_it() {
 async fn calls_wait_while_the_server_is_away_and_those_in_flight_end_once_it_is_back() {
     let mut server = Server::start().await;
     let enrolled = Enrolled::default();
-    let gate = Arc::new(Notify::new());
-    let waiting = Arc::clone(&gate);
-    let serve = serving(move |invocation| {
-        let gate = Arc::clone(&waiting);
-        async move {
-            if invocation.operation.as_ref() == "wait" {
-                gate.notified().await;
-            }
-            Ok(Reply::wire("done"))
-        }
-    });
+    let (serve, gate) = gated();
     let one = Host::start(&server, &enrolled, echo()).await;
     let other = Host::start(&server, &enrolled, serve).await;
     one.remote.call(&other.id, call("go", "")).await.unwrap();

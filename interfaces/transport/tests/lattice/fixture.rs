@@ -15,7 +15,7 @@ use mesh_lattice::{
     frame::Call,
 };
 use mesh_transport::{AdmitCall, CallsConfig, ConnectConfig, Connections, Inbound, PeerPolicy, Remote, calls};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{sync::Notify, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::proxy::Proxy;
@@ -209,6 +209,22 @@ pub(crate) fn echo() -> Arc<dyn Serve> {
         let Params::Wire(bytes) = invocation.params else { panic!("not a wire call") };
         Ok(Reply { answer: mesh_lattice::Answer::Wire(bytes), body: invocation.body })
     })
+}
+
+/// Answers every call, one of `wait` when it is told to.
+pub(crate) fn gated() -> (Arc<dyn Serve>, Arc<Notify>) {
+    let gate = Arc::new(Notify::new());
+    let waiting = Arc::clone(&gate);
+    let slow = serving(move |invocation| {
+        let gate = Arc::clone(&waiting);
+        async move {
+            if invocation.operation.as_ref() == "wait" {
+                gate.notified().await;
+            }
+            Ok(Reply::wire("done"))
+        }
+    });
+    (slow, gate)
 }
 
 /// A host in this process; it ends with the test.

@@ -10,10 +10,10 @@ use std::{
 };
 
 use mesh_lattice::{CallId, Code, Deadline, Invocation, Params, Reply, Serve};
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::task::JoinSet;
 
 use crate::{
-    fixture::{Enrolled, Host, Server, begin, call, echo, end, eventually, pattern, result, serving, soon},
+    fixture::{Enrolled, Host, Server, begin, call, echo, end, eventually, gated, pattern, result, serving, soon},
     proxy::{Proxy, Verdict, Way},
 };
 
@@ -42,6 +42,39 @@ impl Ledger {
     }
 }
 
+/// Two hosts that have spoken already, the path of one of them in our hands.
+struct Pair {
+    /// Calls.
+    one: Host,
+    /// Is called.
+    other: Host,
+    proxy: Proxy,
+    _server: Server,
+}
+
+impl Pair {
+    async fn caller_behind_proxy(serve: Arc<dyn Serve>) -> Self {
+        let (server, enrolled) = (Server::start().await, Enrolled::default());
+        let proxy = Proxy::start(server.port).await;
+        let one = Host::through(&proxy, &enrolled, echo()).await;
+        let other = Host::start(&server, &enrolled, serve).await;
+        Self { one, other, proxy, _server: server }.that_have_spoken().await
+    }
+
+    async fn callee_behind_proxy(serve: Arc<dyn Serve>) -> Self {
+        let (server, enrolled) = (Server::start().await, Enrolled::default());
+        let proxy = Proxy::start(server.port).await;
+        let one = Host::start(&server, &enrolled, echo()).await;
+        let other = Host::through(&proxy, &enrolled, serve).await;
+        Self { one, other, proxy, _server: server }.that_have_spoken().await
+    }
+
+    async fn that_have_spoken(self) -> Self {
+        self.one.remote.call(&self.other.id, call("count", "")).await.unwrap();
+        self
+    }
+}
+
 /// Loses the first message of each subject that ends like this.
 fn lose_first(way: Way, part: &'static str) -> impl Fn(crate::proxy::Seen<'_>) -> Verdict {
     let seen: Mutex<HashMap<String, ()>> = Mutex::default();
@@ -54,12 +87,8 @@ fn lose_first(way: Way, part: &'static str) -> impl Fn(crate::proxy::Seen<'_>) -
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_comes_twice_runs_once() {
-    let server = Server::start().await;
-    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
-    let proxy = Proxy::start(server.port).await;
-    let one = Host::through(&proxy, &enrolled, echo()).await;
-    let other = Host::start(&server, &enrolled, ledger.serve()).await;
-    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    let ledger = Ledger::default();
+    let Pair { one, other, proxy, _server } = Pair::caller_behind_proxy(ledger.serve()).await;
     proxy.rule(|message| if message.subject.contains(".h.") { Verdict::Twice } else { Verdict::Pass });
     for _ in 0..200 {
         one.remote.call(&other.id, call("count", "")).await.unwrap();
@@ -70,12 +99,8 @@ async fn a_call_that_comes_twice_runs_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_reply_is_said_again_and_the_call_does_not_run_again() {
-    let server = Server::start().await;
-    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
-    let proxy = Proxy::start(server.port).await;
-    let one = Host::start(&server, &enrolled, echo()).await;
-    let other = Host::through(&proxy, &enrolled, ledger.serve()).await;
-    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    let ledger = Ledger::default();
+    let Pair { one, other, proxy, _server } = Pair::callee_behind_proxy(ledger.serve()).await;
     proxy.rule(lose_first(Way::Out, ".io."));
     let started = Instant::now();
     let calls: Vec<_> = (0..20).map(|_| begin(&one, &other, call("count", ""))).collect();
@@ -93,12 +118,8 @@ async fn a_lost_reply_is_said_again_and_the_call_does_not_run_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_call_is_sent_again_and_runs_once() {
-    let server = Server::start().await;
-    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
-    let proxy = Proxy::start(server.port).await;
-    let one = Host::through(&proxy, &enrolled, echo()).await;
-    let other = Host::start(&server, &enrolled, ledger.serve()).await;
-    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    let ledger = Ledger::default();
+    let Pair { one, other, proxy, _server } = Pair::caller_behind_proxy(ledger.serve()).await;
     let first = AtomicU32::new(0);
     proxy.rule(move |message| {
         // All first copies, and as many of those that follow.
@@ -117,12 +138,8 @@ async fn a_lost_call_is_sent_again_and_runs_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_its_own_copy_overtook_runs_once() {
-    let server = Server::start().await;
-    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
-    let proxy = Proxy::start(server.port).await;
-    let one = Host::through(&proxy, &enrolled, echo()).await;
-    let other = Host::start(&server, &enrolled, ledger.serve()).await;
-    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    let ledger = Ledger::default();
+    let Pair { one, other, proxy, _server } = Pair::caller_behind_proxy(ledger.serve()).await;
     proxy.rule(|message| {
         let first = message.way == Way::Out && message.subject.ends_with(".call");
         if first { Verdict::Late(Duration::from_millis(600)) } else { Verdict::Pass }
@@ -137,17 +154,13 @@ async fn a_call_that_its_own_copy_overtook_runs_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reply_that_is_no_longer_kept_is_lost_and_says_so() {
-    let server = Server::start().await;
-    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
-    let proxy = Proxy::start(server.port).await;
-    let one = Host::start(&server, &enrolled, echo()).await;
+    let ledger = Ledger::default();
     let counting = ledger.clone();
     let large = serving(move |invocation| {
         *counting.0.lock().unwrap().entry(invocation.id).or_default() += 1;
         async { Ok(Reply::wire(vec![7; 60_000])) }
     });
-    let other = Host::through(&proxy, &enrolled, large).await;
-    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    let Pair { one, other, proxy, _server } = Pair::callee_behind_proxy(large).await;
     let mut unlucky = call("count", "");
     unlucky.deadline = Deadline::after(Duration::from_secs(15));
     let token = unlucky.id.to_string();
@@ -170,15 +183,7 @@ async fn a_reply_that_is_no_longer_kept_is_lost_and_says_so() {
 async fn a_call_that_takes_long_is_announced_and_not_sent_again() {
     let server = Server::start().await;
     let enrolled = Enrolled::default();
-    let gate = Arc::new(Notify::new());
-    let waiting = Arc::clone(&gate);
-    let slow = serving(move |_| {
-        let gate = Arc::clone(&waiting);
-        async move {
-            gate.notified().await;
-            Ok(Reply::wire("done"))
-        }
-    });
+    let (slow, gate) = gated();
     let one = Host::start(&server, &enrolled, echo()).await;
     let other = Host::start(&server, &enrolled, slow).await;
     let long = begin(&one, &other, call("wait", ""));
@@ -193,12 +198,8 @@ async fn a_call_that_takes_long_is_announced_and_not_sent_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_held_up_past_its_deadline_does_not_run() {
-    let server = Server::start().await;
-    let (enrolled, ledger) = (Enrolled::default(), Ledger::default());
-    let proxy = Proxy::start(server.port).await;
-    let one = Host::start(&server, &enrolled, echo()).await;
-    let other = Host::through(&proxy, &enrolled, ledger.serve()).await;
-    one.remote.call(&other.id, call("count", "")).await.unwrap();
+    let ledger = Ledger::default();
+    let Pair { one, other, proxy, _server } = Pair::callee_behind_proxy(ledger.serve()).await;
     proxy.hold();
     let calls: Vec<_> = (0..20)
         .map(|_| {
