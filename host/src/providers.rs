@@ -280,8 +280,16 @@ impl Task {
             Ok(Ok(provider)) => {
                 self.running = Some((provider, spec.run.clone()));
                 self.tell_links(spec).await;
+                self.begin().await;
                 Some(self.first_answer().await)
             }
+        }
+    }
+
+    async fn begin(&self) {
+        let Some((provider, _)) = &self.running else { return };
+        if timeout(LINK, provider.begin()).await.is_err() {
+            tracing::warn!(provider = %self.seat.name, "the provider did not begin within {} s", LINK.as_secs());
         }
     }
 

@@ -5,7 +5,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
 
-/// A provider that says which links it is told, and answers for its health when the test lets it.
+/// A provider that says which links it is told and when it begins, and answers for its health when the test lets it.
 struct Slow {
     told: mpsc::UnboundedSender<Name>,
     asked: mpsc::UnboundedSender<()>,
@@ -22,6 +22,11 @@ impl Provider for Slow {
     fn put_link(&self, link: ProviderLink) -> BoxFuture<'_, Result<(), LinkError>> {
         self.told.send(link.peer).unwrap();
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn begin(&self) -> BoxFuture<'_, ()> {
+        self.told.send("begins".parse().unwrap()).unwrap();
+        Box::pin(std::future::ready(()))
     }
 
     fn delete_link(&self, _: &LinkId) -> BoxFuture<'_, ()> {
@@ -102,6 +107,7 @@ async fn a_link_that_is_wanted_while_its_provider_is_asked_how_it_is_is_told() {
     let name: Name = "slow".parse().unwrap();
     providers.put(&name, spec(&["one"]));
     assert_eq!(soon("the first link", tells.recv()).await.unwrap().as_str(), "one");
+    assert_eq!(soon("all links were told", tells.recv()).await.unwrap().as_str(), "begins");
     providers.put(&name, spec(&["one", "two"]));
     assert_eq!(soon("the second link", tells.recv()).await.unwrap().as_str(), "two");
     soon("the provider is asked", asks.recv()).await;

@@ -32,13 +32,21 @@ const TURN: usize = 8;
 pub(crate) struct Listener {
     site: Arc<Site>,
     shared: Option<Shared>,
-    accepting: Option<JoinHandle<TcpListener>>,
+    socket: Option<Socket>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
+/// The listening socket.
+enum Socket {
+    /// Nobody accepts here yet: other hosts of this machine may, and what they leave waits.
+    Held(TcpListener),
+    /// A task accepts, and gives the socket back when it is stopped.
+    Accepting(JoinHandle<TcpListener>),
+}
+
 impl Listener {
-    /// Opens it, or takes its socket over from another host of this machine.
+    /// Opens it, or takes its socket over from another host of this machine. Nothing is accepted yet.
     pub(crate) async fn open(
         address: SocketAddr,
         dir: &Path,
@@ -49,9 +57,18 @@ impl Listener {
         let name = address.to_string().replace([':', '[', ']', '%'], "-");
         let (socket, shared) = Shared::take(dir.join(name), address, &tasks).await?;
         let site = Arc::new(Site::new(outward, settings));
-        let stop = CancellationToken::new();
-        let accepting = tasks.spawn(accept(Arc::clone(&site), socket, stop.clone()));
-        Ok(Self { site, shared: Some(shared), accepting: Some(accepting), stop, tasks })
+        let socket = Some(Socket::Held(socket));
+        Ok(Self { site, shared: Some(shared), socket, stop: CancellationToken::new(), tasks })
+    }
+
+    /// Accepts from now on.
+    pub(crate) fn begin(&mut self) {
+        self.socket = self.socket.take().map(|socket| match socket {
+            Socket::Held(socket) => {
+                Socket::Accepting(self.tasks.spawn(accept(Arc::clone(&self.site), socket, self.stop.clone())))
+            }
+            accepting @ Socket::Accepting(_) => accepting,
+        });
     }
 
     pub(crate) fn put(&self, route: Route) -> Result<(), Taken> {
@@ -73,8 +90,9 @@ impl Listener {
         self.site.routes.read().is_empty()
     }
 
-    pub(crate) fn is_accepting(&self) -> bool {
-        self.accepting.as_ref().is_some_and(|accepting| !accepting.is_finished())
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(&self.socket, Some(Socket::Accepting(accepting)) if accepting.is_finished())
     }
 
     /// Stops: `leave` says for how long it still accepts and answers, so that whoever balances over several addresses
@@ -89,10 +107,12 @@ impl Listener {
         }
         // 2. No more connections. What is queued stays in the socket, which other hosts of this machine accept from.
         self.stop.cancel();
-        let socket = match self.accepting.take() {
-            Some(accepting) => accepting.await.ok().and_then(|socket| socket.into_std().ok()),
+        let socket = match self.socket.take() {
+            Some(Socket::Accepting(accepting)) => accepting.await.ok(),
+            Some(Socket::Held(socket)) => Some(socket),
             None => None,
         };
+        let socket = socket.and_then(|socket| socket.into_std().ok());
         // 3. Where no other host does, what is queued is served here.
         if let (Some(socket), Some(shared)) = (socket, self.shared.take()) {
             let site = &self.site;

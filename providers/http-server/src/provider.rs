@@ -74,7 +74,7 @@ impl Factory for HttpServerFactory {
                 outward: Outward::new(&context)?,
                 // Only hosts that run the same provider have the same links, and may answer for each other.
                 dir: context.runtime_dir.join("http").join(context.name.as_str()),
-                open: Mutex::new(Open { listeners: BTreeMap::new(), stopping: false }),
+                open: Mutex::new(Open { listeners: BTreeMap::new(), begun: false, stopping: false }),
                 closing: TaskTracker::new(),
             }) as Arc<dyn Provider>)
         };
@@ -93,6 +93,8 @@ struct HttpServer {
 
 struct Open {
     listeners: BTreeMap<SocketAddr, Listener>,
+    /// All links that there were at the start are known: whoever asks for what is on none of them has asked in vain.
+    begun: bool,
     stopping: bool,
 }
 
@@ -119,9 +121,12 @@ impl HttpServer {
             listener.put(route).map_err(conflict)?;
         } else {
             let opened = Listener::open(address, &self.dir, self.outward.clone(), &self.settings).await;
-            let listener =
+            let mut listener =
                 opened.map_err(|source| LinkError::Io { what: format!("{address} cannot be listened at"), source })?;
             listener.put(route).map_err(conflict)?;
+            if open.begun {
+                listener.begin();
+            }
             open.listeners.insert(address, listener);
         }
         self.forget(&mut open, &id, Some(address));
@@ -157,6 +162,14 @@ impl Provider for HttpServer {
         Box::pin(self.put(link))
     }
 
+    fn begin(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let mut open = self.open.lock().await;
+            open.begun = true;
+            open.listeners.values_mut().for_each(Listener::begin);
+        })
+    }
+
     fn delete_link(&self, link: &LinkId) -> BoxFuture<'_, ()> {
         let id = link.clone();
         Box::pin(async move {
@@ -168,7 +181,7 @@ impl Provider for HttpServer {
     fn health(&self) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
             let open = self.open.lock().await;
-            match open.listeners.iter().find(|(_, listener)| !listener.is_accepting()) {
+            match open.listeners.iter().find(|(_, listener)| listener.has_ended()) {
                 Some((address, _)) => Err(format!("nobody accepts at {address}")),
                 None => Ok(()),
             }

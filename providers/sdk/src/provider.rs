@@ -2,8 +2,8 @@
 //! provider calls the host's router through [`Context::calls`].
 //!
 //! ```text
-//! Factory::start ─► put_link* ─► serve* / calls.serve* ─► drain ─► dropped
-//!                   delete_link*     health*
+//! Factory::start ─► put_link* ─► begin ─► serve* / calls.serve* ─► drain ─► dropped
+//!                                        put_link* delete_link* health*
 //! ```
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
@@ -17,6 +17,12 @@ use crate::{metric::Metric, settings::ConfigError};
 pub trait Provider: Serve + Send + Sync + 'static {
     /// Makes a link effective; the same link again with other values changes it. Idempotent.
     fn put_link(&self, link: ProviderLink) -> BoxFuture<'_, Result<(), LinkError>>;
+
+    /// Told once, when every link that there was at the start has been offered: whoever brings calls in begins with it,
+    /// so that nobody from outside meets a provider that knows only some of its links.
+    fn begin(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Forgets a link; one that is unknown is no error.
     fn delete_link(&self, link: &LinkId) -> BoxFuture<'_, ()>;

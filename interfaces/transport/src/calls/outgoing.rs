@@ -59,6 +59,8 @@ pub(super) enum Answered {
     Reply(Box<ReplyHead>, Bytes),
     /// No room: nothing was done.
     Busy(Load),
+    /// The boot takes no new calls, and has not taken this one: nothing was done.
+    Leaving,
     /// The boot is gone, and went without the call.
     Gone,
     /// There will be no answer.
@@ -178,7 +180,7 @@ impl Outgoing {
             && let Some(answer) = waiting.answer.take()
         {
             waiting.refused = waiting.copies;
-            let _ = answer.send(Answered::Busy(load));
+            let _ = answer.send(if firm { Answered::Leaving } else { Answered::Busy(load) });
         }
     }
 
@@ -294,7 +296,7 @@ mod tests {
         call.begin_copy();
         call.begin_copy();
         call.refused(Load(1), true);
-        assert!(matches!(answered.try_recv(), Ok(Answered::Busy(_))));
+        assert!(matches!(answered.try_recv(), Ok(Answered::Leaving)));
         assert!(!call.may_have_run(), "nobody needs to be told that it is not wanted any more");
     }
 

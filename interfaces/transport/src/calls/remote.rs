@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! connected? ─► session? ─► asked ─┬─► Reply            the answer; its streams live on in the bodies
-//!                                  ├─► Busy             nothing was done
+//!                                  ├─► Busy, Leaving    nothing was done
 //!                                  ├─► Gone             the boot went without it: once more from hello
 //!                                  └─► Lost             whether it ran is unknown
 //! ```
@@ -24,7 +24,9 @@ use tokio::time::{Instant, timeout};
 use super::{
     CallStats, Leave, Node,
     ask::Prepared,
-    count, head,
+    count,
+    greet::GONE_PAUSE,
+    head,
     outgoing::{Answered, OpenCall},
     received::Received,
     source::Source,
@@ -144,6 +146,11 @@ impl Node {
                     self.sessions.note_load(host, load);
                     open.finish();
                     return Err(CallError::new(Code::Busy, "the host has no room"));
+                }
+                Answered::Leaving => {
+                    self.sessions.leave(&session, GONE_PAUSE);
+                    open.finish();
+                    return Err(CallError::new(Code::Unavailable, "the host is stopping"));
                 }
                 Answered::Lost(error) => return Err(error),
                 Answered::Gone => {

@@ -137,6 +137,26 @@ async fn a_lost_call_is_sent_again_and_runs_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_was_lost_on_its_way_to_a_host_that_drains_can_be_made_elsewhere() {
+    let ledger = Ledger::default();
+    let Pair { one, other, proxy, _server } = Pair::caller_behind_proxy(ledger.serve()).await;
+    let lost = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&lost);
+    proxy.rule(move |message| {
+        let call = message.way == Way::Out && message.subject.contains(".h.");
+        seen.fetch_add(u32::from(call && message.subject.ends_with(".call")), Ordering::Relaxed);
+        if call { Verdict::Lose } else { Verdict::Pass }
+    });
+    let calling = begin(&one, &other, call("count", ""));
+    eventually("the call is lost", || async { lost.load(Ordering::Relaxed) == 1 }).await;
+    assert!(other.remote.drain(Duration::from_secs(5)).await);
+    proxy.rule(|_| Verdict::Pass);
+    // It is no "busy", which nobody waits after: the host goes, and another one may have come.
+    assert_eq!(end(calling).await.unwrap_err().code, Code::Unavailable);
+    assert_eq!((ledger.runs(), one.remote.stats().open_out), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_its_own_copy_overtook_runs_once() {
     let ledger = Ledger::default();
     let Pair { one, other, proxy, _server } = Pair::caller_behind_proxy(ledger.serve()).await;

@@ -139,11 +139,20 @@ pub struct Server {
 
 impl Server {
     pub async fn start(dir: &Path, actors: &Arc<Actors>, config: &[(&str, &str)]) -> Self {
-        Self::with(dir, actors, config, false).await
+        let server = Self::with(dir, actors, config, false).await;
+        server.provider.begin().await;
+        server
     }
 
     pub async fn start_tracing(dir: &Path, actors: &Arc<Actors>) -> Self {
-        Self::with(dir, actors, &[], true).await
+        let server = Self::with(dir, actors, &[], true).await;
+        server.provider.begin().await;
+        server
+    }
+
+    /// One that is still being told the links of its start.
+    pub async fn not_begun(dir: &Path, actors: &Arc<Actors>) -> Self {
+        Self::with(dir, actors, &[], false).await
     }
 
     async fn with(dir: &Path, actors: &Arc<Actors>, config: &[(&str, &str)], tracing: bool) -> Self {

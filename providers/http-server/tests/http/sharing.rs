@@ -127,6 +127,39 @@ async fn two_servers_restart_in_turn_under_load_and_no_request_fails() {
     assert!(served.iter().all(|served| *served > 0), "both had their share: {served:?}");
 }
 
+#[tokio::test]
+async fn a_server_that_joins_answers_nobody_before_it_knows_all_its_links() {
+    let (dir, address, elsewhere) = (dir(), free_address(), free_address());
+    let actors = Arc::new(Actors::default());
+    let joins = Server::not_begun(&dir, &actors).await;
+    joins.put(link("api", address, &[("path", "/api")])).await.unwrap();
+    let asks = JoinSet::from_iter([get(address, "/shop")]);
+
+    // Whoever accepted at once would have answered by the time that another one has answered ten.
+    let other = Server::start(&dir, &actors, &[]).await;
+    other.put(link("other", elsewhere, &[])).await.unwrap();
+    for _ in 0..10 {
+        assert_eq!(get(elsewhere, "/").await.status, 200);
+    }
+    joins.put(link("shop", address, &[("path", "/shop")])).await.unwrap();
+    joins.provider.begin().await;
+    let answers = asks.join_all().await;
+    assert_eq!(answers[0].status, 200, "{}", answers[0].text());
+    joins.drain().await;
+    other.drain().await;
+}
+
+#[tokio::test]
+async fn a_server_that_leaves_before_it_began_loses_nobody() {
+    let (dir, address, actors) = (dir(), free_address(), Arc::new(Actors::default()));
+    let leaves = Server::not_begun(&dir, &actors).await;
+    leaves.put(link("hello", address, &[])).await.unwrap();
+    let mut queued = TcpStream::connect(address).await.unwrap();
+    queued.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    leaves.drain().await;
+    assert_eq!(try_read_response(&mut queued).await.unwrap().status, 200);
+}
+
 /// A server in a process of its own: this test binary, which runs [`serves_in_a_process_of_its_own`].
 struct Process(Child);
 
@@ -200,7 +233,8 @@ async fn processes_share_an_address_and_outlive_each_other() {
         one.kill();
         load.more(100).await;
         one = Process::start(&dir, address);
-        load.more(100).await;
+        let joined = format!("p{}", one.0.id());
+        until(|| async { answering(address, 50).await.contains_key(&joined) }).await;
         std::mem::swap(&mut one, &mut other);
     }
     let done = load.end(clients).await;
