@@ -9,7 +9,9 @@ const ADA: &str = "Hello, Ada. (2 words)\n\
     Bonjour, Dr. Countess Ada (36). (5 words)\n\
     nobody speaks tlh\n\
     Hello, Ada. (2 words)\n\
-    there is nobody to greet\n";
+    there is nobody to greet\n\
+    HELLO, ADA (36)! (3 words)\n\
+    3 greetings of 11 words, and 1 in another conversation\n";
 
 async fn start(lattice: &Lattice, name: &str) -> Result<()> {
     let file = lattice.signed(name).await?;
@@ -45,6 +47,11 @@ async fn one_actor_calls_another_on_an_interface_of_its_own() -> Result<()> {
     assert_eq!((unknown.code, unknown.stdout.as_str()), (1, "err(unknown-language(\"tlh\"))\n"), "{unknown}");
     let wrong = lattice.meshctl(call([who, "quiet", "{}"])).await?;
     ensure!(wrong.code == 2 && wrong.stderr.contains("quiet is none of plain, loud, speaking"), "{wrong}");
+    for (function, argument) in [("[constructor]conversation", who), ("[method]conversation.said", "1")] {
+        let function = format!("acme:greeting/greet.{function}");
+        let refused = lattice.meshctl(["call", "greeter", &function, argument]).await?;
+        ensure!(refused.code == 2 && refused.stderr.contains("a handle of conversation"), "{refused}");
+    }
     let missing = lattice.meshctl(["call", "greeter", "acme:greeting/greet.shout"]).await?;
     ensure!(missing.code == 3 && missing.stderr.contains("acme:greeting/greet@1.0.0.greet-all"), "{missing}");
     Ok(())
@@ -65,7 +72,9 @@ async fn the_answer_is_the_same_where_the_two_run_on_different_hosts() -> Result
     }
     assert_eq!(lattice.ok(["call", "caller", "http", "GET", "/Ada"]).await?, ADA);
     let crossed = lattice.metric(1, "mesh_calls_total", "place=\"remote\",code=\"ok\"").await?;
-    assert_eq!(crossed, 5, "each greeting is a call from the one host to the other");
+    let (alone, talking) = (["greet"; 4].len() + ["greet-all"].len(), ["greet"; 4].len());
+    let made = ["new", "new", "finish", "said", "drop"].len();
+    assert_eq!(crossed, (alone + talking + made) as u64, "each is a call from the one host to the other");
     Ok(())
 }
 

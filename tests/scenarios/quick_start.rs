@@ -78,14 +78,17 @@ async fn the_quick_start_of_the_readme_can_be_pasted() -> Result<()> {
 
 #[tokio::test]
 async fn what_the_examples_say_can_be_pasted() -> Result<()> {
-    for (name, answer) in [("hello", "1"), ("counter", "1"), ("visits", "ada")] {
-        let actor = guest::unsigned(name)?;
-        let page = std::fs::read_to_string(repository()?.join("examples").join(name).join("README.md"))?;
+    let alone = [("hello", "1"), ("counter", "1"), ("visits", "ada")].map(|one| vec![one]);
+    let together = vec![("greeter", "HELLO, COUNTESS ADA!!!"), ("caller", "and 1 in another conversation")];
+    for examples in alone.into_iter().chain([together]) {
         let desk = Desk::new()?;
-        std::fs::copy(&actor, desk.0.path().join(format!("{name}.wasm")))?;
         desk.paste("meshctl up --hosts 2 --detach").await?;
-        let said = desk.paste(&lines(&page, "\n")?).await?;
-        ensure!(said.contains(answer), "{name} answers {said:?}");
+        for (name, answer) in examples {
+            let page = std::fs::read_to_string(repository()?.join("examples").join(name).join("README.md"))?;
+            std::fs::copy(guest::unsigned(name)?, desk.0.path().join(format!("{name}.wasm")))?;
+            let said = desk.paste(&lines(&page, "\n")?).await?;
+            ensure!(said.contains(answer), "{name} answers {said:?}");
+        }
     }
     Ok(())
 }

@@ -84,8 +84,8 @@ impl Call {
         let target = find(client, &self.target).await?;
         let (interface, function) = self.function(&target)?;
         if let Some(resource) = function.handle() {
-            let message = format!("{} takes a handle of {resource}, which cannot be typed", function.name);
-            return Err(Failure::invalid(message).hint("only an actor that was given the handle can use it").into());
+            let message = format!("{} takes or gives a handle of {resource}, which nobody can type", function.name);
+            return Err(Failure::invalid(message).hint("only an actor can hold a handle").into());
         }
         let types = function.param_values().map_err(|error| Failure::invalid(error.to_string()))?;
         let named: Vec<_> = function.params.iter().map(|(name, _)| name.clone()).zip(types.iter().cloned()).collect();
@@ -129,7 +129,9 @@ impl Call {
     /// The function that was typed.
     fn function<'t>(&self, target: &'t Target) -> anyhow::Result<(Option<&'t Interface>, &'t Function)> {
         let typed = &self.function;
-        let Some((interface, name)) = typed.rsplit_once('.').filter(|(interface, _)| interface.contains(':')) else {
+        let split = typed.find(".[").or_else(|| typed.rfind('.')).and_then(|at| typed.split_at_checked(at));
+        let split = split.map(|(interface, name)| (interface, name.trim_start_matches('.')));
+        let Some((interface, name)) = split.filter(|(interface, _)| interface.contains(':')) else {
             let found = target.root.iter().find(|function| function.name == *typed);
             return found.map(|function| (None, function)).ok_or_else(|| self.unknown(target));
         };
@@ -137,9 +139,7 @@ impl Call {
             Ok(interface) => interface.as_str().parse()?,
             Err(_) if interface.rsplit_once('/').is_some_and(|(_, rest)| rest.contains('.')) => {
                 let message = format!("{typed} is a method, which needs a handle of its resource");
-                return Err(Failure::invalid(message)
-                    .hint("only an actor that was given the handle can use it")
-                    .into());
+                return Err(Failure::invalid(message).hint("only an actor can hold a handle").into());
             }
             Err(error) => return Err(Failure::invalid(error.to_string()).into()),
         };

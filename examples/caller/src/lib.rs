@@ -3,7 +3,7 @@
 
 use wasi::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 
-use bindings::acme::greeting::greet::{self, Error, Extras, Greeting, Person, Style};
+use bindings::acme::greeting::greet::{self, Conversation, Error, Extras, Greeting, Person, Style};
 
 mod bindings {
     wit_bindgen::generate!({ path: "../greeter/wit", world: "caller" });
@@ -32,7 +32,22 @@ fn greetings(name: &str) -> String {
     let one_by_one = styles.iter().map(|(how, extra)| greet::greet(&who, how, *extra));
     let stranger = Person { name: String::new(), age: None, titles: Vec::new() };
     let together = greet::greet_all(&[who.clone(), stranger]);
-    one_by_one.chain(together).map(|answer| line(&answer)).collect()
+    let mut text: String = one_by_one.chain(together).map(|answer| line(&answer)).collect();
+    text += &conversations(&who);
+    text
+}
+
+/// Two conversations with the same person. They are the greeter's, each in an instance of its own: what is here are
+/// handles, and what is dropped here ends there.
+fn conversations(who: &Person) -> String {
+    let (short, long) = (Conversation::new(who), Conversation::new(who));
+    let _ = short.greet(&Style::Plain, Extras::empty());
+    let _ = long.greet(&Style::Plain, Extras::AGE);
+    let _ = long.greet(&Style::Speaking("de".to_owned()), Extras::TITLES);
+    let last = line(&long.greet(&Style::Loud(1), Extras::AGE));
+    let said = Conversation::finish(long);
+    let words: u32 = said.iter().map(|greeting| greeting.words).sum();
+    format!("{last}{} greetings of {words} words, and {} in another conversation\n", said.len(), short.said().len())
 }
 
 fn line(answer: &Result<Greeting, Error>) -> String {

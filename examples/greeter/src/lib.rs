@@ -1,7 +1,11 @@
 //! Greets people: an actor that exports an interface of its own, which no host knows. Whoever is linked calls it, on
 //! this host or on another.
 
-use bindings::exports::acme::greeting::greet::{Error, Extras, Greeting, Guest, Person, Style};
+use std::cell::RefCell;
+
+use bindings::exports::acme::greeting::greet::{
+    Conversation, Error, Extras, Greeting, Guest, GuestConversation, Person, Style,
+};
 
 mod bindings {
     wit_bindgen::generate!({ path: "wit", world: "greeter" });
@@ -12,7 +16,15 @@ mod bindings {
 
 struct Greeter;
 
+/// What stands behind the handle of a conversation, in the one instance that made it.
+struct Talk {
+    who: Person,
+    said: RefCell<Vec<Greeting>>,
+}
+
 impl Guest for Greeter {
+    type Conversation = Talk;
+
     fn greet(who: Person, how: Style, extra: Extras) -> Result<Greeting, Error> {
         if who.name.is_empty() {
             return Err(Error::Nobody);
@@ -41,5 +53,25 @@ impl Guest for Greeter {
 
     fn greet_all(people: Vec<Person>) -> Vec<Result<Greeting, Error>> {
         people.into_iter().map(|who| Self::greet(who, Style::Plain, Extras::empty())).collect()
+    }
+}
+
+impl GuestConversation for Talk {
+    fn new(who: Person) -> Self {
+        Self { who, said: RefCell::default() }
+    }
+
+    fn greet(&self, how: Style, extra: Extras) -> Result<Greeting, Error> {
+        let greeting = Greeter::greet(self.who.clone(), how, extra)?;
+        self.said.borrow_mut().push(greeting.clone());
+        Ok(greeting)
+    }
+
+    fn said(&self) -> Vec<Greeting> {
+        self.said.borrow().clone()
+    }
+
+    fn finish(talk: Conversation) -> Vec<Greeting> {
+        talk.into_inner::<Self>().said.into_inner()
     }
 }

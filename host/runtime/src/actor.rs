@@ -344,7 +344,11 @@ impl Actor {
             return Ok(Work::Drop);
         }
         let function = self.shared.exports.find(interface, operation)?;
-        function.signature()?;
+        // A person's call ends with its answer: nobody would be left to use a handle, or to let go of it.
+        if function.signature()?.carries && invocation.caller.name().is_none() {
+            let message = format!("{operation} takes or gives handles, which a person cannot hold");
+            return Err(CallError::new(Code::Unsupported, message));
+        }
         Ok(Work::Function(Arc::clone(function)))
     }
 }

@@ -121,10 +121,10 @@ impl Function {
         found
     }
 
-    /// The first handle among the parameters: the name of its resource.
+    /// The first handle that it takes or gives: the name of its resource.
     #[must_use]
     pub fn handle(&self) -> Option<&str> {
-        self.params.iter().find_map(|(_, ty)| ty.handle())
+        self.params.iter().map(|(_, ty)| ty).chain(&self.result).find_map(Type::handle)
     }
 }
 

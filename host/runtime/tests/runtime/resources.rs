@@ -66,6 +66,23 @@ fn named(name: &str) -> Caller {
     Caller::Named(name.parse().unwrap())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_given_no_handle_and_leaves_no_instance_behind() {
+    let engine = engine(true);
+    let accounts = accounts(&engine, config("accounts")).await;
+    let person = Caller::Operator(mesh_lattice::id::key_text(20 << 3, &[7; 32]).parse().unwrap());
+    let mut names = Vec::new();
+    let ty = Type::Tuple(vec![Type::List(Box::new(Type::String))]);
+    encode(&ty, &Value::Tuple(vec![Value::List(vec![Value::String("one".into())])]), &mut names).unwrap();
+    for (operation, params) in [("open", names), ("[constructor]account", b"\x91\xa3one".to_vec())] {
+        let refused = call_by(&accounts, person.clone(), operation, params).await.unwrap_err();
+        assert!(refused.code == Code::Unsupported && refused.message.contains("a person"), "{refused}");
+    }
+    assert_eq!((accounts.stats().handles, accounts.stats().instances, accounts.stats().errors), (0, 0, 2));
+    let balance = call_by(&accounts, person, "balance", b"\x91\xa3one".to_vec()).await;
+    assert_eq!(balance.unwrap(), [3].as_slice(), "what has no handles is called");
+}
+
 fn handles(handles: &[&Bytes]) -> Vec<u8> {
     let types = Type::Tuple(vec![Type::Resource; handles.len()]);
     let values = handles.iter().map(|handle| Value::Resource((*handle).clone())).collect();
@@ -75,8 +92,12 @@ fn handles(handles: &[&Bytes]) -> Vec<u8> {
 }
 
 async fn call(actor: &Actor, caller: &str, operation: &str, params: Vec<u8>) -> Result<Bytes, CallError> {
+    call_by(actor, named(caller), operation, params).await
+}
+
+async fn call_by(actor: &Actor, caller: Caller, operation: &str, params: Vec<u8>) -> Result<Bytes, CallError> {
     let mut call = get("/");
-    call.caller = named(caller);
+    call.caller = caller;
     call.interface = LEDGER.parse().unwrap();
     call.operation = operation.into();
     call.params = Params::Wire(params.into());
