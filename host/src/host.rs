@@ -184,6 +184,7 @@ impl Host {
         let engine_config = EngineConfig {
             cache_dir: Some(actors::compiled_dir(&config.dir)),
             origin: Some(handle::Origin { host: identity.id.clone(), boot: identity.boot }),
+            liveness: link.as_ref().map(|link| -> Arc<dyn handle::Liveness> { Arc::new(link.remote.clone()) }),
             ..EngineConfig::default()
         };
         let engine = Engine::new(engine_config)?;

@@ -190,6 +190,7 @@ impl Shared {
             deadline: Deadline(call.until),
             trace: None,
             pin: None,
+            from: None,
         };
         let Reply { answer, body } = self.operators.inward.serve(invocation).await?;
         let Answer::Wire(result) = answer else {

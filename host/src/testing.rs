@@ -24,5 +24,6 @@ pub(crate) fn call(caller: &str, target: &str) -> Invocation {
         deadline: Deadline::after(std::time::Duration::from_secs(5)),
         trace: None,
         pin: None,
+        from: None,
     }
 }

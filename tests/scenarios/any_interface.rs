@@ -9,6 +9,7 @@ use mesh_tests::{
     lattice::{Lattice, free_address},
     wait::eventually,
 };
+use rustix::process::Signal;
 
 const STORY: &str = "Err(\"one takes no EUR\") 5 30 20 Ok(30)";
 
@@ -46,4 +47,48 @@ async fn resources_of_another_actor_are_used_on_one_host_and_across_two() -> Res
         assert_eq!(http::get(address, "/never-drops").await?.text(), "3");
     }
     Ok(())
+}
+
+/// A host is declared lost within this.
+const LOST_AFTER: Duration = Duration::from_millis(2_500);
+
+#[tokio::test]
+async fn what_a_host_held_ends_when_it_is_killed() -> Result<()> {
+    let mut lattice = Lattice::builder().hosts(1).start().await?;
+    let (accounts, custom) = (lattice.signed("accounts").await?, lattice.signed("custom").await?);
+    lattice.ok(["start", "actor", &accounts.to_string_lossy(), "--name", "accounts", "--replicas", "1"]).await?;
+    lattice.until_ready("accounts", 1).await?;
+    lattice.up(2).await?;
+    // What is there longer than anybody waits here: only its host's end ends it.
+    let far = ["start", "actor", &custom.to_string_lossy(), "--name", "far", "--replicas", "1", "--limit", "time=60s"];
+    lattice.ok(far).await?;
+    lattice.ok(["link", "put", "far", "accounts", "acme:billing"]).await?;
+    lattice.until_ready("far", 1).await?;
+    let one = lattice.get_one("actors", "far").await?;
+    assert_eq!(one["hosts"][0]["id"], lattice.host_id(1)?, "far is not where this needs it: {one}");
+    let held = || lattice.metric(0, "mesh_actor_handles", "actor=\"accounts\"");
+    // Whoever asks is answered by nobody: its host is killed.
+    let call = lattice.meshctl(["call", "far", "http", "GET", "/hold", "--timeout", "50s"]);
+    let kill = async {
+        eventually("two accounts are held", Duration::from_secs(30), || async {
+            Ok((held().await? == 2).then_some(()))
+        })
+        .await?;
+        lattice.end(lattice.host_pid(1)?, Signal::KILL).await?;
+        let ended = eventually("nothing is held", LOST_AFTER * 3, || async {
+            let instances = lattice.metric(0, "mesh_actor_instances", "actor=\"accounts\"").await?;
+            Ok(((held().await?, instances) == (0, 0)).then_some(()))
+        });
+        let ((), after) = ended.await?;
+        println!("what it held ended {after:?} after it was killed");
+        anyhow::Ok(())
+    };
+    let nobody_cares = async {
+        drop(call.await);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = nobody_cares => Ok(()),
+        killed = kill => killed,
+    }
 }

@@ -54,6 +54,7 @@ fn as_caller(caller: Caller) -> Result<Invocation> {
         deadline: Deadline::after(Duration::from_secs(20)),
         trace: None,
         pin: None,
+        from: None,
     })
 }
 

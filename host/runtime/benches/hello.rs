@@ -122,5 +122,6 @@ fn invocation(request: Request<Option<Body>>) -> Invocation {
         deadline: Deadline::after(Duration::from_secs(30)),
         trace: None,
         pin: None,
+        from: None,
     }
 }

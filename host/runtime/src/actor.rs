@@ -31,7 +31,7 @@ use crate::{
     dynamic::{
         self,
         exports::{Exports, Function},
-        held::Held,
+        held::{Held, Taker},
     },
     engine::Engine,
     http,
@@ -291,23 +291,24 @@ impl Actor {
             return Err(CallError::new(Code::DeadlineExceeded, "the deadline had passed before the call came"));
         }
         let trace = invocation.trace;
+        let by = Taker { caller: invocation.caller, host: invocation.from };
         match work {
             Work::Http => {
-                let ticket = self.shared.enter(&invocation.caller, deadline).await?;
+                let ticket = self.shared.enter(&by.caller, deadline).await?;
                 let (parts, wire) = http::Incoming::head(invocation.params)?;
                 let request = http::Incoming { parts, body: invocation.body, deadline, trace, wire };
                 http::serve(&self.shared, request, ticket).await
             }
             Work::Function(function) => {
                 let work = dynamic::Work::function(function, &invocation.params)?;
-                self.run(work, &invocation.caller, (deadline, trace)).await
+                self.run(work, by, (deadline, trace)).await
             }
             Work::Drop => {
                 let work = dynamic::Work::drop(&invocation.params)?;
-                self.run(work, &invocation.caller, (deadline, trace)).await
+                self.run(work, by, (deadline, trace)).await
             }
             Work::Message => {
-                let ticket = self.shared.enter(&invocation.caller, deadline).await?;
+                let ticket = self.shared.enter(&by.caller, deadline).await?;
                 let message = messages::message(&invocation.params)?;
                 let run = |outbound| async move {
                     let _ticket = ticket;
@@ -322,11 +323,11 @@ impl Actor {
     async fn run(
         &self,
         work: dynamic::Work,
-        caller: &Caller,
+        by: Taker,
         (deadline, trace): (Deadline, Option<TraceContext>),
     ) -> Result<Reply, CallError> {
-        let seat = dynamic::Seat::of(&self.shared, &work, caller, deadline).await?;
-        let run = |outbound| dynamic::run(outbound, work, caller.clone(), seat);
+        let seat = dynamic::Seat::of(&self.shared, &work, &by.caller, deadline).await?;
+        let run = |outbound| dynamic::run(outbound, work, by, seat);
         serving::serve(&self.shared, (deadline, trace), run).await
     }
 

@@ -32,12 +32,14 @@
 //! | `imports` | host functions in place of what a component imports |
 //! | `remote` | the handles that a guest holds of resources elsewhere |
 //! | `held` | instances that live on because callers hold handles of their resources |
+//! | `mint` | the handles of those resources, and whose they are |
 //! | `exports` | what a component exports, found by interface and operation |
 
 pub(crate) mod codec;
 pub(crate) mod exports;
 pub(crate) mod held;
 pub(crate) mod imports;
+pub(crate) mod mint;
 pub(crate) mod remote;
 pub(crate) mod resources;
 pub(crate) mod signature;
@@ -59,7 +61,7 @@ use crate::{
     outbound::Outbound,
 };
 use exports::Function;
-use held::{Holder, Taken};
+use held::{Holder, Taken, Taker};
 
 /// The interface that this import or export of a component is called by.
 pub(crate) fn interface_of(name: &str) -> Result<Interface, BadName> {
@@ -145,7 +147,7 @@ impl Seat {
 }
 
 /// The guest, to the end of one call.
-pub(crate) async fn run(outbound: Outbound, work: Work, caller: Caller, seat: Seat) -> Result<Reply, CallError> {
+pub(crate) async fn run(outbound: Outbound, work: Work, by: Taker, seat: Seat) -> Result<Reply, CallError> {
     let shared = Arc::clone(&outbound.shared);
     let Seat { instance, ticket, held, given } = seat;
     let mut instance = match instance {
@@ -164,7 +166,7 @@ pub(crate) async fn run(outbound: Outbound, work: Work, caller: Caller, seat: Se
                 taken: &mut |number| shared.held.remove(number),
                 mint: &mut |resource| {
                     minted = true;
-                    shared.held.mint(&shared, &holder, resource, &caller)
+                    shared.held.mint(&shared, &holder, resource, &by)
                 },
             };
             instance.call(&function, params, own).await
@@ -184,7 +186,7 @@ pub(crate) async fn run(outbound: Outbound, work: Work, caller: Caller, seat: Se
             None => instance.retire(),
             Some(held) => match held.put_back(instance, ticket) {
                 Some((instance, _ticket)) => instance.retire(),
-                None => shared.held.watch(&shared),
+                None => shared.held.watch(&shared, by.host.as_ref()),
             },
         }
     }

@@ -9,7 +9,10 @@ mod ticker;
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use mesh_claims::{Component as ComponentKind, Verified};
-use mesh_lattice::{Serve, handle::Origin};
+use mesh_lattice::{
+    Serve,
+    handle::{Liveness, Origin},
+};
 use tokio::sync::Semaphore;
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, component::Linker,
@@ -18,7 +21,7 @@ use wasmtime::{
 use crate::{
     actor::{Actor, ActorConfig, ActorError},
     compile::{CacheError, CompileError, Compiler},
-    dynamic::held::Mint,
+    dynamic::mint::Mint,
     limits::{Budget, MAX_TABLE_ELEMENTS},
     linker,
     state::State,
@@ -44,6 +47,8 @@ pub struct EngineConfig {
     pub compile_threads: NonZeroUsize,
     /// What the handles that are minted here say of where that was: calls on them come back to it.
     pub origin: Option<Origin>,
+    /// Says whether the hosts live that hold handles; without it, what they hold ends when nobody uses it.
+    pub liveness: Option<Arc<dyn Liveness>>,
 }
 
 impl Default for EngineConfig {
@@ -58,6 +63,7 @@ impl Default for EngineConfig {
             max_component_bytes: 64 << 20,
             compile_threads: machine::cores(),
             origin: None,
+            liveness: None,
         }
     }
 }
@@ -99,6 +105,7 @@ struct Inner {
     /// Guests that spin run here only: one core less than there are, so that the others keep one.
     lane: Arc<Semaphore>,
     mint: Mint,
+    liveness: Option<Arc<dyn Liveness>>,
     _ticker: Ticker,
 }
 
@@ -120,6 +127,7 @@ impl Engine {
             budget: Arc::new(Budget::new(config.memory_bytes)),
             slots,
             mint,
+            liveness: config.liveness,
             lane: Arc::new(Semaphore::new(machine::cores().get().saturating_sub(1).max(1))),
             _ticker: ticker,
             wasmtime,
@@ -151,6 +159,10 @@ impl Engine {
 
     pub(crate) fn mint(&self) -> &Mint {
         &self.0.mint
+    }
+
+    pub(crate) fn liveness(&self) -> Option<&Arc<dyn Liveness>> {
+        self.0.liveness.as_ref()
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {

@@ -71,6 +71,9 @@ fn add_wasi(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// `base` with a call along a link for each import of this component that has no adapter.
 pub(crate) fn for_component(base: &Linker<State>, surface: &Surface) -> wasmtime::Result<Linker<State>> {
     let mut linker = base.clone();
+    if surface.newer_get_many {
+        imports::keyvalue::many::spell_newer(&mut linker)?;
+    }
     for imported in &surface.dynamic {
         imported.define(&mut linker)?;
     }

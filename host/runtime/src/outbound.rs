@@ -37,6 +37,15 @@ struct Choice {
     link: LinkName,
 }
 
+/// Where a call goes because of the handles that it carries, whatever the guest chose.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Along {
+    /// Along the link that they came along.
+    pub(crate) link: Option<LinkName>,
+    /// To the host that minted them.
+    pub(crate) pin: Option<Pin>,
+}
+
 /// The guest chose more links than it may.
 #[derive(Debug, thiserror::Error)]
 #[error("more than {MAX_CHOICES} interfaces have a link name in one invocation")]
@@ -71,7 +80,7 @@ impl Outbound {
 
     /// The link that the guest chose for this interface: what it said of the interface before what it said of all of
     /// its package.
-    fn link(&self, interface: &Interface) -> LinkName {
+    pub(crate) fn link(&self, interface: &Interface) -> LinkName {
         let chosen = |name: &str| {
             self.choices.iter().find(|choice| choice.package == interface.package() && choice.interface == name)
         };
@@ -107,6 +116,7 @@ impl Outbound {
             deadline,
             trace: self.trace.clone(),
             pin: None,
+            from: None,
         }
     }
 
@@ -117,19 +127,22 @@ impl Outbound {
         operation: Arc<str>,
         params: Params,
     ) -> Result<Reply, CallError> {
-        self.call_pinned(interface, operation, params, None).await
+        self.call_along(interface, operation, params, Along::default()).await
     }
 
     /// The same, where handles among the parameters say where the call has to be made.
-    pub(crate) async fn call_pinned(
+    pub(crate) async fn call_along(
         &self,
         interface: &Interface,
         operation: Arc<str>,
         params: Params,
-        pin: Option<Pin>,
+        along: Along,
     ) -> Result<Reply, CallError> {
         let mut invocation = self.invocation(interface, operation, params, None);
-        invocation.pin = pin;
+        invocation.pin = along.pin;
+        if let Some(link) = along.link {
+            invocation.link = link;
+        }
         let deadline = invocation.deadline;
         let serving = self.shared.calls.serve(invocation);
         Outside::new(Arc::clone(&self.meter), Box::pin(before(deadline, serving))).await

@@ -10,7 +10,10 @@ use wasmtime::{
     },
 };
 
-use crate::dynamic::{exports::Exports, imports::Imported, resources::Resources, signature::Room};
+use crate::{
+    dynamic::{exports::Exports, imports::Imported, resources::Resources, signature::Room},
+    imports::keyvalue::many::{BATCH, is_newer},
+};
 
 /// Interfaces that a typed adapter turns into calls along a link.
 const ADAPTED: [&str; 9] = [
@@ -39,6 +42,8 @@ pub(crate) struct Surface {
     pub(crate) exports: Exports,
     /// Imports that no host can serve, each with the reason where the name does not say it.
     pub(crate) unservable: Vec<String>,
+    /// Whether it reads many values of a bucket in the newer spelling.
+    pub(crate) newer_get_many: bool,
 }
 
 enum Who {
@@ -111,6 +116,7 @@ impl Surface {
             return self.add_dynamic(imported);
         }
         resources.add_host(engine, instance);
+        self.newer_get_many |= name == BATCH && is_newer(engine, instance);
         match who {
             Who::Nobody => self.unservable.push(name.to_owned()),
             // An interface of types alone is never called.

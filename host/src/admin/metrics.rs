@@ -150,6 +150,10 @@ impl Metrics {
         for (labels, stats) in &running {
             text.value("mesh_actor_instances_idle", labels, stats.idle.into());
         }
+        text.metric("mesh_actor_handles", "gauge", "Handles of its resources that callers hold.");
+        for (labels, stats) in &running {
+            text.value("mesh_actor_handles", labels, stats.handles.into());
+        }
         text.metric("mesh_actor_queued", "gauge", "Calls that wait for an instance.");
         for (labels, stats) in &running {
             text.value("mesh_actor_queued", labels, stats.queued.into());

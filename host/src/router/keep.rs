@@ -36,6 +36,7 @@ pub(super) struct Kept {
     deadline: Deadline,
     trace: Option<TraceContext>,
     pin: Option<mesh_lattice::handle::Pin>,
+    from: Option<mesh_lattice::handle::Origin>,
 }
 
 enum KeptParams {
@@ -70,6 +71,7 @@ pub(super) fn keep(mut invocation: Invocation) -> (Invocation, Kept) {
         deadline: invocation.deadline,
         trace: invocation.trace.clone(),
         pin: invocation.pin.clone(),
+        from: invocation.from.clone(),
     };
     (invocation, kept)
 }
@@ -107,6 +109,7 @@ impl Kept {
             deadline: self.deadline,
             trace: self.trace,
             pin: self.pin,
+            from: self.from,
         })
     }
 }

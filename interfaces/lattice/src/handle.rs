@@ -5,6 +5,7 @@
 //! mark, 6 bytes │ boot, 16 bytes │ length of the host's id, 1 byte │ the host's id │ what belongs to the minting host
 //! ```
 
+use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::id::{BootId, HostId};
@@ -12,8 +13,8 @@ use crate::id::{BootId, HostId};
 /// What a minted handle begins with.
 const MARK: &[u8; 6] = b"\0mesh\x01";
 
-/// Where a handle was minted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One boot of a host: where a handle was minted, or a call came from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The host.
     pub host: HostId,
@@ -28,6 +29,13 @@ pub enum Pin {
     Here,
     /// On another one.
     On(HostId),
+}
+
+/// Says whether the hosts live to which handles were given: what they held ends with them.
+pub trait Liveness: std::fmt::Debug + Send + Sync {
+    /// Whether this boot lives. Takes as long as it needs to be certain that it does not; as long as that cannot be
+    /// told, it does.
+    fn lives<'a>(&'a self, boot: &'a Origin) -> BoxFuture<'a, bool>;
 }
 
 /// A handle that was minted at `origin`, with what belongs to its minter.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Deadline,
-    handle::Pin,
+    handle::{Origin, Pin},
     id::CallId,
     interface::Interface,
     name::{LinkName, Name},
@@ -118,6 +118,8 @@ pub struct Invocation {
     pub trace: Option<TraceContext>,
     /// Where it has to be made, where it carries a handle that was minted there.
     pub pin: Option<Pin>,
+    /// The boot of the host that it came from, where that is another one.
+    pub from: Option<Origin>,
 }
 
 impl fmt::Debug for Invocation {

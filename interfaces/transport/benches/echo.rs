@@ -113,6 +113,7 @@ fn invocation(params: &Bytes) -> Result<Invocation, Failure> {
         deadline: Deadline::after(Duration::from_secs(10)),
         trace: None,
         pin: None,
+        from: None,
     })
 }
 

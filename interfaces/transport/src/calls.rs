@@ -12,13 +12,14 @@
 //! |---|---|
 //! | `remote`, `ask`, `doubt`, `greet` | the caller: one call, its copies to one boot, whether that is gone, the way there |
 //! | `inbound`, `take`, `memory`, `served` | the callee: what is read, what is taken, what was said, what runs |
-//! | `pulse` | whether the hosts that hold our calls live |
+//! | `pulse`, `alive` | whether the hosts that hold our calls live, and those that hold what we gave them |
 //! | `source`, `lane`, `received`, `credit` | streams: sent, received and read, how far they may go |
 //!
 //! One task reads everything that comes ([`Inbound::run`]) and never waits for work: it opens a frame, finds whose it
 //! is and hands it on. A call taken runs in a task of its own; what the reader itself has to say (busy, credit,
 //! cancel) goes through a bounded outbox.
 
+mod alive;
 mod ask;
 mod counters;
 mod credit;

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use mesh_lattice::Interface;
 
-use crate::signature::Function;
+use crate::signature::{Function, Type};
 
 /// A function that is called otherwise than it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Display for Misfit {
 pub fn misfit(interface: &Interface, called: &[Function], served: &[Function]) -> Option<Misfit> {
     called.iter().find_map(|wanted| {
         let found = served.iter().find(|function| function.name == wanted.name);
-        if found.is_some_and(|found| wanted.same(found)) {
+        if found.is_some_and(|found| wanted.same(found) || is_spelled_twice(interface, wanted, found)) {
             return None;
         }
         let (mut one, mut other) = (wanted.to_string(), found.map(ToString::to_string));
@@ -53,4 +53,43 @@ pub fn misfit(interface: &Interface, called: &[Function], served: &[Function]) -
         }
         Some(Misfit { interface: interface.clone(), function: wanted.name.clone(), called: one, served: other })
     })
+}
+
+/// What `get-many` of key-value returns: each value with its key where there is one, or each key with its value where
+/// there is one. Both are written under one version, and a host understands both on either side.
+const GET_MANY: [&str; 2] =
+    ["result<list<option<tuple<string, list<u8>>>>, error>", "result<list<tuple<string, option<list<u8>>>>, error>"];
+
+fn is_spelled_twice(interface: &Interface, called: &Function, served: &Function) -> bool {
+    let known = |ty: &Option<Type>| ty.as_ref().is_some_and(|ty| GET_MANY.contains(&ty.to_string().as_str()));
+    (interface.package(), interface.interface(), called.name.as_str()) == ("wasi:keyvalue", "batch", "get-many")
+        && (known(&called.result) && known(&served.result))
+        && Function { result: served.result.clone(), ..called.clone() }.same(served)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::published;
+
+    #[test]
+    fn the_two_spellings_of_get_many_fit_and_no_third_one() {
+        let of = |name: &Interface| name.as_str() == "wasi:keyvalue/batch@0.2.0-draft2";
+        let (interface, served) = published::interfaces().find(|(name, _)| of(name)).unwrap();
+        let newer = |value: Type| {
+            let mut functions = served.to_vec();
+            let function = functions.iter_mut().find(|function| function.name == "get-many").unwrap();
+            let Some(Type::Result(_, error)) = function.result.take() else { panic!("no result") };
+            let pair = Type::Tuple(vec![Type::String, value]);
+            function.result = Some(Type::Result(Some(Box::new(Type::List(Box::new(pair)))), error));
+            functions
+        };
+        let bytes = Type::List(Box::new(Type::U8));
+        let spelled = newer(Type::Option(Box::new(bytes.clone())));
+        assert_eq!((misfit(interface, &spelled, served), misfit(interface, served, &spelled)), (None, None));
+        let other = misfit(interface, &newer(bytes), served).unwrap();
+        assert_eq!(other.function, "get-many");
+        let elsewhere: Interface = "acme:keyvalue/batch@0.2.0-draft2".parse().unwrap();
+        assert!(misfit(&elsewhere, &spelled, served).is_some(), "of no other interface");
+    }
 }

@@ -152,6 +152,7 @@ mod tests {
             deadline: Deadline::after(Duration::from_secs(1)),
             trace: None,
             pin: None,
+            from: None,
         }
     }
 

@@ -181,6 +181,7 @@ fn invocation(caller: &str, params: Params, body: Option<mesh_lattice::Body>, li
             tracestate: None,
         }),
         pin: None,
+        from: None,
     }
 }
 

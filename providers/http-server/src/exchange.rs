@@ -252,6 +252,7 @@ impl Site {
             deadline,
             trace,
             pin: None,
+            from: None,
         }
     }
 }

@@ -226,6 +226,7 @@ impl Handling {
                 deadline,
                 trace: trace.clone(),
                 pin: None,
+                from: None,
             };
             let error = match self.calls.serve(invocation).await {
                 Ok(reply) => return read(reply.answer),

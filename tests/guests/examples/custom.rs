@@ -5,7 +5,7 @@ mod bindings {
 }
 
 use bindings::acme::billing::ledger;
-use mesh_guests::{IncomingRequest, ResponseOutparam, answer, path};
+use mesh_guests::{IncomingRequest, ResponseOutparam, answer, path, sleep};
 
 fn handle(request: IncomingRequest, out: ResponseOutparam) {
     let text = match path(&request).as_str() {
@@ -15,6 +15,11 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
             format!("{:?}", ledger::Account::new("a").charge(&amount))
         }
         "/story" => story(),
+        "/hold" => {
+            let accounts = ledger::open(&["a".into(), "b".into()]);
+            sleep(60_000);
+            accounts.len().to_string()
+        }
         "/never-drops" => {
             let accounts = ledger::open(&["a".into(), "b".into(), "c".into()]);
             let count = accounts.len();

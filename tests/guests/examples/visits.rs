@@ -20,6 +20,12 @@ impl http::Server for Visits {
             "/batch" => batches(),
             "/all" => everything(),
             "/choose" => choose(),
+            "/rules" => rules(),
+            "/again" => again(),
+            "/forgets" => {
+                std::mem::forget(store::open("counts").map(|bucket| bucket.get("touched")));
+                "forgot".into()
+            }
             "/bad-link" => format!("{:?}", lattice::set_link_name("No Such Link", vec![store_interface()])),
             _ => visits(),
         };
@@ -57,6 +63,27 @@ fn links() -> String {
     lattice::set_link_name("default", vec![store_interface()]).unwrap();
     let third = get();
     format!("{first:?} {second:?} {third:?}")
+}
+
+/// What is refused is said by the first operation.
+fn rules() -> String {
+    let nowhere = store::open("nowhere").unwrap().get("k");
+    let secret = store::open("counts").unwrap().get("secret");
+    let (one, two) = (store::open("counts").unwrap(), store::open("counts").unwrap());
+    one.set("k", b"v").unwrap();
+    two.exists("k").unwrap();
+    two.exists("k").unwrap();
+    let touched = |bucket: &store::Bucket| String::from_utf8(bucket.get("touched").unwrap().unwrap()).unwrap();
+    format!("{nowhere:?} {secret:?} {} {}", touched(&one), touched(&two))
+}
+
+/// A bucket is a name: it goes on where what stood behind it has ended.
+fn again() -> String {
+    let bucket = store::open("counts").unwrap();
+    let before = atomics::increment(&bucket, "again", 1).unwrap();
+    let trapped = bucket.set("trap", b"").is_err();
+    let after = atomics::increment(&bucket, "again", 1).unwrap();
+    format!("{before} {trapped} {after} {:?}", bucket.get("touched").unwrap())
 }
 
 fn batches() -> String {

@@ -22,7 +22,7 @@ use wasmtime::{
     component::{Func, LinkerInstance, ResourceAny, Val, types::ComponentFunc},
 };
 
-use super::{held::Refused, imports::Import, signature::Signature};
+use super::{imports::Import, mint::Refused, signature::Signature};
 use crate::{limits::HOSTCALL_FUEL, state::State};
 use val::{Looking, Making};
 
@@ -127,12 +127,13 @@ async fn pass(
     let given = handles::give(&mut store, params)?;
     let outbound = store.data().outbound.clone();
     let answer = match write_params(&import.signature, &given, params) {
-        Ok(params) => import.call(&outbound, params, given.pin(outbound.shared.engine.mint())).await,
+        Ok(params) => import.call(&outbound, params, given.along(outbound.shared.engine.mint())).await,
         Err(error) => Err(error),
     };
+    let link = given.link().unwrap_or_else(|| import.link(&outbound));
     if answer.is_err() {
         // Nobody took what the guest gave away.
-        given.let_go(&mut store, import);
+        given.let_go(&mut store);
     }
     let mut making = Making::default();
     let answer = answer.and_then(|reply| read_result(&import.signature, &mut making, &reply));
@@ -148,7 +149,7 @@ async fn pass(
         }
     };
     if let (Some(mut value), Some(result), Some(ty)) = (value, results.first_mut(), ty.results().next()) {
-        handles::receive(&mut store, &import.signature, &making.handles, &ty, &mut value)?;
+        handles::receive(&mut store, &import.signature, (&making.handles, &link), &ty, &mut value)?;
         *result = value;
     }
     Ok(())

@@ -2,41 +2,32 @@
 //!
 //! ```text
 //! call ends with handles in its answer ──► held ─┬─ call on one of them ──► works ──► held
-//!                                                └─ the last is dropped, nobody calls for too long,
-//!                                                   a call of it fails, or the actor goes ──► gone, with all handles
+//!                                                └─ the last is dropped, nobody calls for too long, a call of it
+//!                                                   fails, the host that had the handles is lost, or the actor
+//!                                                   goes ──► gone, with all handles
 //! ```
 //!
 //! A held instance keeps its place among those that the actor may have. Calls on it come one after the other. Who got
-//! a handle lets go of it when it is dropped, and of what is left at the end of its own call; who is lost, or never
-//! says so, is found out by the time that passes.
-//!
-//! A handle names host and boot, says whose it is and whom it was given to, and carries a tag that only this boot can
-//! make: what was never minted, what is somebody else's and what has ended are told apart without keeping what ended.
+//! a handle lets go of it when it is dropped, and of what is left at the end of its own call. A host elsewhere that holds
+//! handles is asked whether it lives; who lives and never lets go is found out by the time that passes.
 
 use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::{HashMap, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use mesh_lattice::{
-    BootId, CallError, Caller, Code, Deadline, HostId, Name,
-    handle::{self, Origin, Pin},
-    id::key_text,
+    CallError, Caller, Code, Deadline,
+    handle::{Liveness, Origin},
 };
 use parking_lot::Mutex;
-use ring::{
-    digest, hmac,
-    rand::{self, SystemRandom},
-};
-use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard, watch};
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::ResourceAny;
 
+use super::mint::Refused;
 use crate::{
     actor::{Shared, Ticket},
     instance::Instance,
@@ -44,126 +35,19 @@ use crate::{
 
 /// An instance whose handles nobody uses for this long goes.
 const IDLE: Duration = Duration::from_secs(30);
+/// A host that holds handles is asked this often whether it lives.
+const BEAT: Duration = Duration::from_millis(500);
 /// Handles of one instance.
 const MAX_OF_INSTANCE: usize = 512;
 /// Handles that one caller has of an actor.
 const MAX_OF_CALLER: usize = 2048;
-/// Bytes of a tag, and of what stands for a name.
-const TAG: usize = 16;
-
-/// What mints the handles of one engine, and knows them again.
-pub(crate) struct Mint {
-    origin: Origin,
-    key: hmac::Key,
-    /// No two handles of a boot have one number, whichever actors they are of.
-    next: AtomicU64,
-}
-
-impl Mint {
-    /// One of this boot; its key is of no use to another one.
-    pub(crate) fn new(origin: Option<Origin>) -> Result<Self, ring::error::Unspecified> {
-        let random = SystemRandom::new();
-        let origin = match origin {
-            Some(origin) => origin,
-            None => Origin { host: nobody(&random)?, boot: BootId::new() },
-        };
-        Ok(Self { origin, key: hmac::Key::generate(hmac::HMAC_SHA256, &random)?, next: AtomicU64::new(0) })
-    }
-
-    fn handle(&self, number: u64, actor: &Name, caller: &Caller) -> Bytes {
-        let mut body = Vec::with_capacity(8 + 3 * TAG);
-        body.extend(number.to_be_bytes());
-        body.extend(short(actor.as_str()));
-        body.extend(short(&caller.to_string()));
-        let tag = hmac::sign(&self.key, &body);
-        body.extend(tag.as_ref().iter().take(TAG));
-        handle::mint(&self.origin, &body).into()
-    }
-
-    /// Where a call with this handle has to be made; anywhere, where no host minted it.
-    pub(crate) fn pin(&self, handle: &[u8]) -> Option<Pin> {
-        let (origin, _) = handle::read(handle)?;
-        Some(if origin.host == self.origin.host { Pin::Here } else { Pin::On(origin.host) })
-    }
-
-    /// The number of a handle, where it is one that `caller` was given by `actor`.
-    fn number(&self, handle: &[u8], actor: &Name, caller: &Caller) -> Result<u64, Refused> {
-        let (origin, body) = handle::read(handle).ok_or(Refused::Forged)?;
-        if origin.boot != self.origin.boot {
-            return Err(Refused::Ended);
-        }
-        let (body, tag) = body.split_at_checked(8 + 2 * TAG).ok_or(Refused::Forged)?;
-        // Compared without saying by its time how much of it is right.
-        let own = hmac::sign(&self.key, body);
-        let own = own.as_ref().get(..TAG).unwrap_or_default();
-        let differs = own.iter().zip(tag).fold(0, |differs, (one, other)| differs | (one ^ other));
-        if tag.len() != TAG || differs != 0 {
-            return Err(Refused::Forged);
-        }
-        let (number, names) = body.split_at_checked(8).ok_or(Refused::Forged)?;
-        let (of_actor, of_caller) = names.split_at_checked(TAG).ok_or(Refused::Forged)?;
-        if of_actor != short(actor.as_str()) {
-            return Err(Refused::OfAnotherActor);
-        }
-        if of_caller != short(&caller.to_string()) {
-            return Err(Refused::OfAnotherCaller);
-        }
-        Ok(number.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
-    }
-}
-
-/// The id of an engine that belongs to no host.
-fn nobody(random: &SystemRandom) -> Result<HostId, ring::error::Unspecified> {
-    let key = rand::generate::<[u8; 32]>(random)?.expose();
-    key_text(HOST_PREFIX, &key).parse().map_err(|_| ring::error::Unspecified)
-}
-
-/// What the public key of a host begins with: an `N`.
-const HOST_PREFIX: u8 = 13 << 3;
-
-/// What stands for a name in a handle.
-fn short(name: &str) -> [u8; TAG] {
-    let digest = digest::digest(&digest::SHA256, name.as_bytes());
-    let mut short = [0; TAG];
-    short.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
-    short
-}
-
-/// Why a handle is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
-    #[error("the handle was never minted here")]
-    Forged,
-    #[error("the handle is of another actor")]
-    OfAnotherActor,
-    #[error("the handle was given to another caller")]
-    OfAnotherCaller,
-    #[error("what the handle stood for has ended")]
-    Ended,
-    #[error("the handles of one call are of several instances")]
-    Several,
-    #[error("the handle is of another resource")]
-    OfAnotherResource,
-    #[error("there are too many handles")]
-    TooMany,
-}
-
-impl From<Refused> for CallError {
-    fn from(refused: Refused) -> Self {
-        let code = match refused {
-            Refused::Forged | Refused::Several | Refused::OfAnotherResource => Code::BadParams,
-            Refused::OfAnotherActor | Refused::OfAnotherCaller => Code::Denied,
-            Refused::Ended => Code::Gone,
-            Refused::TooMany => Code::MemoryLimit,
-        };
-        Self::new(code, refused.to_string())
-    }
-}
 
 /// The held instances of one actor.
 #[derive(Default)]
 pub(crate) struct Held {
     handles: Mutex<Handles>,
+    /// How many handles there are: whoever looks after them ends with the last one.
+    count: watch::Sender<usize>,
     closed: CancellationToken,
 }
 
@@ -171,12 +55,22 @@ pub(crate) struct Held {
 struct Handles {
     known: HashMap<u64, Known>,
     watched: bool,
+    /// The hosts elsewhere that are asked whether they live.
+    hosts: HashSet<Origin>,
 }
 
 struct Known {
     holder: Arc<Holder>,
     resource: ResourceAny,
-    caller: Caller,
+    to: Taker,
+}
+
+/// Whom a handle is given to.
+#[derive(Clone)]
+pub(crate) struct Taker {
+    pub(crate) caller: Caller,
+    /// Where it runs, where that is another host.
+    pub(crate) host: Option<Origin>,
 }
 
 /// Where an instance waits for the next call on it.
@@ -281,22 +175,33 @@ impl Held {
         shared: &Shared,
         holder: &Arc<Holder>,
         resource: ResourceAny,
-        caller: &Caller,
+        to: &Taker,
     ) -> Result<Bytes, Refused> {
         let mut handles = self.handles.lock();
         let of_instance = handles.known.values().filter(|known| Arc::ptr_eq(&known.holder, holder)).count();
-        let of_caller = handles.known.values().filter(|known| known.caller == *caller).count();
+        let of_caller = handles.known.values().filter(|known| known.to.caller == to.caller).count();
         if of_instance >= MAX_OF_INSTANCE || of_caller >= MAX_OF_CALLER || self.closed.is_cancelled() {
             return Err(Refused::TooMany);
         }
-        let number = shared.engine.mint().next.fetch_add(1, Ordering::Relaxed);
-        handles.known.insert(number, Known { holder: Arc::clone(holder), resource, caller: caller.clone() });
-        Ok(shared.engine.mint().handle(number, &shared.name, caller))
+        let number = shared.engine.mint().next();
+        handles.known.insert(number, Known { holder: Arc::clone(holder), resource, to: to.clone() });
+        self.count.send_replace(handles.known.len());
+        Ok(shared.engine.mint().handle(number, &shared.name, &to.caller))
     }
 
     /// Nobody has this handle any more.
     pub(crate) fn remove(&self, number: u64) {
-        self.handles.lock().known.remove(&number);
+        self.keep(|at, _| at != number);
+    }
+
+    /// Keeps these handles, and ends all others.
+    fn keep(&self, mut these: impl FnMut(u64, &Known) -> bool) {
+        let mut handles = self.handles.lock();
+        let gone: Vec<_> = handles.known.extract_if(|number, known| !these(*number, known)).collect();
+        self.count.send_replace(handles.known.len());
+        drop(handles);
+        // With the last handle of an instance that instance goes, which takes its time.
+        drop(gone);
     }
 
     fn has_handles(&self, holder: &Arc<Holder>) -> bool {
@@ -304,7 +209,7 @@ impl Held {
     }
 
     fn forget(&self, holder: &Arc<Holder>) {
-        self.handles.lock().known.retain(|_, known| !Arc::ptr_eq(&known.holder, holder));
+        self.keep(|_, known| !Arc::ptr_eq(&known.holder, holder));
     }
 
     /// How many handles callers have.
@@ -312,19 +217,36 @@ impl Held {
         self.handles.lock().known.len()
     }
 
-    /// Looks after the held instances, from the first one on.
-    pub(crate) fn watch(&self, shared: &Arc<Shared>) {
+    /// Looks after the held instances, from the first one on, and after the host elsewhere that holds handles of them.
+    pub(crate) fn watch(&self, shared: &Arc<Shared>, host: Option<&Origin>) {
         let mut handles = self.handles.lock();
-        if !handles.known.is_empty() && !std::mem::replace(&mut handles.watched, true) {
+        if handles.known.is_empty() {
+            return;
+        }
+        if !std::mem::replace(&mut handles.watched, true) {
             shared.tasks.spawn(watch(Arc::clone(shared)));
         }
+        if let (Some(host), Some(liveness)) = (host, shared.engine.liveness())
+            && handles.hosts.insert(host.clone())
+        {
+            shared.tasks.spawn(watch_host(Arc::clone(shared), Arc::clone(liveness), host.clone()));
+        }
+    }
+
+    /// Whether this host holds a handle. One that does not is asked no more.
+    fn is_held_by(&self, host: &Origin) -> bool {
+        let mut handles = self.handles.lock();
+        let holds = handles.known.values().any(|known| known.to.host.as_ref() == Some(host));
+        if !holds {
+            handles.hosts.remove(host);
+        }
+        holds
     }
 
     /// Drops them all, and every one that would come.
     pub(crate) fn close(&self) {
         self.closed.cancel();
-        let gone = std::mem::take(&mut self.handles.lock().known);
-        drop(gone);
+        self.keep(|_, _| false);
     }
 
     /// Drops those that waited too long; when the next has.
@@ -344,18 +266,40 @@ impl Held {
             true
         });
         handles.watched = next.is_some();
+        self.count.send_replace(handles.known.len());
         drop(handles);
         drop(gone);
         next
     }
 }
 
-/// Ends with the last held instance, or with the actor.
+/// Ends with the last handle, or with the actor.
 async fn watch(shared: Arc<Shared>) {
+    let mut count = shared.held.count.subscribe();
     while let Some(next) = shared.held.expire(Instant::now()) {
         tokio::select! {
             () = shared.held.closed.cancelled() => return,
+            _ = count.wait_for(|count| *count == 0) => {}
             () = tokio::time::sleep_until(next.into()) => {}
+        }
+    }
+}
+
+/// Ends with the last handle of this host, with all handles that it has where it is lost, or with the actor.
+async fn watch_host(shared: Arc<Shared>, liveness: Arc<dyn Liveness>, host: Origin) {
+    let mut count = shared.held.count.subscribe();
+    while shared.held.is_held_by(&host) {
+        let asking = async {
+            tokio::time::sleep(BEAT).await;
+            liveness.lives(&host).await
+        };
+        tokio::select! {
+            () = shared.held.closed.cancelled() => return,
+            _ = count.wait_for(|count| *count == 0) => {}
+            lives = asking => if !lives {
+                tracing::info!(actor = %shared.name, host = %host.host, "a host is lost: the handles that it held end");
+                shared.held.keep(|_, known| known.to.host.as_ref() != Some(&host));
+            }
         }
     }
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mesh_lattice::{
-    Answer, CallError, Code, Interface, Params,
-    handle::Pin,
+    Answer, CallError, Code, Interface, LinkName, Params,
     value::{Type, Value, encode},
 };
 use wasmtime::{
@@ -22,7 +21,10 @@ use super::{
     root,
     signature::{Room, Side, Signature},
 };
-use crate::{outbound::Outbound, state::State};
+use crate::{
+    outbound::{Along, Outbound},
+    state::State,
+};
 
 /// One imported function.
 pub(crate) struct Import {
@@ -127,14 +129,12 @@ fn define_resource(
     resource: &Arc<resources::Imported>,
 ) -> wasmtime::Result<()> {
     let ty = ResourceType::host_dynamic(resource.number);
-    let resource = Arc::clone(resource);
-    linker.resource_async(&resource.name.clone(), ty, move |mut store, number| {
-        let resource = Arc::clone(&resource);
+    linker.resource_async(&resource.name, ty, |mut store, number| {
         Box::new(async move {
             let state = store.data_mut();
             let handle = state.remote.take(number)?;
             let outbound = state.outbound.clone();
-            super::remote::let_go(&outbound, &resource, handle).await;
+            super::remote::let_go(&outbound, handle).await;
             Ok(())
         })
     })
@@ -162,10 +162,15 @@ impl Import {
         }
     }
 
-    /// Calls along the guest's link; the result as bytes.
-    pub(crate) async fn call(&self, outbound: &Outbound, params: Bytes, pin: Option<Pin>) -> Result<Bytes, CallError> {
+    /// The link that the guest chose for it.
+    pub(crate) fn link(&self, outbound: &Outbound) -> LinkName {
+        outbound.link(&self.interface)
+    }
+
+    /// Calls along the guest's link, or that of the handles among the parameters; the result as bytes.
+    pub(crate) async fn call(&self, outbound: &Outbound, params: Bytes, along: Along) -> Result<Bytes, CallError> {
         let operation = Arc::clone(&self.operation);
-        let reply = outbound.call_pinned(&self.interface, operation, Params::Wire(params), pin).await?;
+        let reply = outbound.call_along(&self.interface, operation, Params::Wire(params), along).await?;
         match reply.answer {
             Answer::Wire(result) => Ok(result),
             Answer::Http(_) => Err(CallError::new(Code::BadParams, "the answer is HTTP where a value was asked for")),

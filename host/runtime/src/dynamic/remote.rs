@@ -5,10 +5,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use mesh_lattice::{Deadline, Params, value};
+use mesh_lattice::{Deadline, LinkName, Params, value};
 
 use super::{exports::DROP, resources::Imported};
-use crate::outbound::Outbound;
+use crate::outbound::{Along, Outbound};
 
 /// Handles of resources elsewhere that one guest holds at once.
 const MAX_HELD: usize = 1024;
@@ -19,10 +19,17 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The handles of one instance.
 #[derive(Default)]
 pub(crate) struct Remote {
-    held: HashMap<u32, (Bytes, Arc<Imported>)>,
+    held: HashMap<u32, Handle>,
     /// What the guest gave away with calls that failed.
-    left: Vec<(Bytes, Arc<Imported>)>,
+    left: Vec<Handle>,
     next: u32,
+}
+
+/// A handle, and whose it is. It is of use along the link that it came along, whichever the guest chose since.
+pub(crate) struct Handle {
+    pub(crate) bytes: Bytes,
+    pub(crate) resource: Arc<Imported>,
+    pub(crate) link: LinkName,
 }
 
 /// What cannot be done with a handle.
@@ -48,9 +55,9 @@ impl Remote {
     }
 
     /// Keeps for nobody but to let go of it. A guest has no more of these than it was given.
-    pub(crate) fn leave(&mut self, handle: Bytes, resource: Arc<Imported>) {
+    pub(crate) fn leave(&mut self, handle: Handle) {
         if self.left.len() < MAX_HELD {
-            self.left.push((handle, resource));
+            self.left.push(handle);
         }
     }
 
@@ -60,24 +67,24 @@ impl Remote {
     }
 
     /// Keeps a handle that came with an answer.
-    pub(crate) fn keep(&mut self, handle: Bytes, resource: Arc<Imported>) -> u32 {
+    pub(crate) fn keep(&mut self, handle: Handle) -> u32 {
         while self.held.contains_key(&self.next) {
             self.next = self.next.wrapping_add(1);
         }
         let number = self.next;
         self.next = self.next.wrapping_add(1);
-        self.held.insert(number, (handle, resource));
+        self.held.insert(number, handle);
         number
     }
 
     /// The handle, for a call that borrows it.
-    pub(crate) fn get(&self, number: u32) -> Result<Bytes, HandleError> {
-        self.held.get(&number).map(|(handle, _)| handle.clone()).ok_or(HandleError::Unknown(number))
+    pub(crate) fn get(&self, number: u32) -> Result<&Handle, HandleError> {
+        self.held.get(&number).ok_or(HandleError::Unknown(number))
     }
 
     /// The handle, for whoever owns it from now on.
-    pub(crate) fn take(&mut self, number: u32) -> Result<Bytes, HandleError> {
-        self.held.remove(&number).map(|(handle, _)| handle).ok_or(HandleError::Unknown(number))
+    pub(crate) fn take(&mut self, number: u32) -> Result<Handle, HandleError> {
+        self.held.remove(&number).ok_or(HandleError::Unknown(number))
     }
 
     /// Lets go of all of them, in a task of the actor.
@@ -86,30 +93,34 @@ impl Remote {
             return;
         }
         let held = std::mem::take(&mut self.held).into_values().chain(std::mem::take(&mut self.left));
-        let held: Vec<_> = held.collect();
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let outbound = outbound.afterwards(Deadline::after(GRACE));
-        let tasks = outbound.shared.tasks.clone();
-        tasks.spawn_on(
-            async move {
-                for (handle, resource) in held {
-                    let_go(&outbound, &resource, handle).await;
-                }
-            },
-            &runtime,
-        );
+        let_go_of_all(held.collect(), outbound);
     }
 }
 
+/// Lets go of handles that nobody holds any more, in a task of the actor.
+pub(crate) fn let_go_of_all(handles: Vec<Handle>, outbound: &Outbound) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    let outbound = outbound.afterwards(Deadline::after(GRACE));
+    let tasks = outbound.shared.tasks.clone();
+    tasks.spawn_on(
+        async move {
+            for handle in handles {
+                let_go(&outbound, handle).await;
+            }
+        },
+        &runtime,
+    );
+}
+
 /// Tells the server that nobody holds this handle any more. It would find out by itself, later.
-pub(crate) async fn let_go(outbound: &Outbound, resource: &Imported, handle: Bytes) {
+pub(crate) async fn let_go(outbound: &Outbound, Handle { bytes, resource, link }: Handle) {
     let operation = format!("{DROP}{}", resource.name);
-    let mut params = Vec::with_capacity(handle.len() + 8);
-    let pin = outbound.shared.engine.mint().pin(&handle);
-    let (ty, value) = (value::Type::Resource, value::Value::Resource(handle));
+    let mut params = Vec::with_capacity(bytes.len() + 8);
+    let along = Along { pin: outbound.shared.engine.mint().pin(&bytes), link: Some(link) };
+    let (ty, value) = (value::Type::Resource, value::Value::Resource(bytes));
     let written = value::encode(&value::Type::Tuple(vec![ty]), &value::Value::Tuple(vec![value]), &mut params);
     if written.is_ok() {
-        let call = outbound.call_pinned(&resource.interface, operation.into(), Params::Wire(params.into()), pin);
+        let call = outbound.call_along(&resource.interface, operation.into(), Params::Wire(params.into()), along);
         if let Err(error) = call.await {
             tracing::debug!(interface = %resource.interface, "a handle was not let go of: {error}");
         }

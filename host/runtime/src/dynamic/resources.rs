@@ -33,6 +33,13 @@ pub(crate) struct Imported {
     pub(crate) number: u32,
 }
 
+impl Imported {
+    /// One of an interface that an adapter serves: the engine knows it by a type of the adapter's.
+    pub(crate) fn adapted(interface: Interface, name: &str) -> Self {
+        Self { interface, name: name.to_owned(), number: u32::MAX }
+    }
+}
+
 /// The resources of one component.
 #[derive(Debug, Default)]
 pub(crate) struct Resources {

@@ -1,21 +1,26 @@
-//! `wasi:keyvalue@0.2.0-draft` and `@0.2.0-draft2` as calls along a link. A bucket's handle is its identifier, so opening
-//! one calls nobody: what is wrong with it is said by the first operation. A handle of a compare-and-swap is whatever
-//! its provider made of it.
+//! `wasi:keyvalue@0.2.0-draft` and `@0.2.0-draft2` as calls along a link, to a provider or to an actor. Opening a bucket
+//! calls nobody: what is wrong with it is said by the first operation. [`opened`] has what a bucket is to whoever serves
+//! it.
+
+pub(crate) mod many;
+pub(crate) mod opened;
 
 use std::sync::{Arc, LazyLock};
 
 use mesh_lattice::{
-    CallError, Code, Interface,
+    CallError, Code,
+    name::BadName,
     wit::{
         Outcome,
         keyvalue::{self as wire, operation},
+        to_wire,
     },
 };
-use serde::{Serialize, de::DeserializeOwned};
 use serde_bytes::{ByteBuf, Bytes};
 use wasmtime::component::{Linker, Resource};
 
-use crate::{linker::Own, outbound::Outbound, state::State};
+use self::opened::{Bucket, Cas, Draft, Function, Opening};
+use crate::{linker::Own, state::State};
 
 mod first {
     wasmtime::component::bindgen!({
@@ -26,7 +31,7 @@ mod first {
             "wasi:keyvalue/store.[drop]bucket": trappable,
             default: async | trappable,
         },
-        with: { "wasi:keyvalue/store.bucket": super::Bucket },
+        with: { "wasi:keyvalue/store.bucket": super::opened::Bucket },
     });
 
     pub(super) use wasi::keyvalue::{atomics, batch, store};
@@ -43,48 +48,25 @@ mod second {
             default: async | trappable,
         },
         with: {
-            "wasi:keyvalue/store.bucket": super::Bucket,
-            "wasi:keyvalue/atomics.cas": super::Cas,
+            "wasi:keyvalue/store.bucket": super::opened::Bucket,
+            "wasi:keyvalue/atomics.cas": super::opened::Cas,
         },
     });
 
     pub(super) use wasi::keyvalue0_2_0_draft2::{atomics, batch, store};
 }
 
-/// An open bucket.
-#[expect(unreachable_pub, reason = "the bindings re-export it")]
-pub struct Bucket {
-    handle: ByteBuf,
-}
-
-/// A condition on a key, as its provider made it.
-#[expect(unreachable_pub, reason = "the bindings re-export it")]
-pub struct Cas {
-    handle: ByteBuf,
-}
-
-/// The interfaces as guests spell them.
+/// The interfaces as guests spell them, and what is known of who serves them.
 pub(crate) struct Spelled {
     first: Draft,
     second: Draft,
-}
-
-struct Draft {
-    store: Interface,
-    atomics: Interface,
-    batch: Interface,
+    opening: Opening,
 }
 
 impl Spelled {
-    pub(crate) fn new() -> Result<Self, mesh_lattice::name::BadName> {
-        let draft = |version: &str| {
-            Ok(Draft {
-                store: format!("wasi:keyvalue/store@{version}").parse()?,
-                atomics: format!("wasi:keyvalue/atomics@{version}").parse()?,
-                batch: format!("wasi:keyvalue/batch@{version}").parse()?,
-            })
-        };
-        Ok(Self { first: draft("0.2.0-draft")?, second: draft(wire::DRAFT2)? })
+    pub(crate) fn new() -> Result<Self, BadName> {
+        let (first, second) = (Draft::new("0.2.0-draft")?, Draft::new(wire::DRAFT2)?);
+        Ok(Self { first, second, opening: Opening::default() })
     }
 }
 
@@ -116,34 +98,11 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// A function's own result, or what became of the call as an error of the interface: the guest decides what to do.
 type Answered<T, E> = wasmtime::Result<Result<T, E>>;
 
-impl State {
-    fn handle(&self, bucket: &Resource<Bucket>) -> wasmtime::Result<ByteBuf> {
-        Ok(self.table.get(bucket)?.handle.clone())
-    }
-}
-
-impl Outbound {
-    /// Calls; `W` is the error on the wire and `E` the one that the guest reads.
-    async fn keyvalue<P, R, W, E>(
-        &self,
-        interface: fn(&Spelled) -> &Interface,
-        operation: &Operation,
-        params: &P,
-    ) -> Answered<R, E>
-    where
-        P: Serialize,
-        R: DeserializeOwned,
-        W: DeserializeOwned,
-        E: From<W> + From<CallError>,
-    {
-        let interface = interface(&self.shared.keyvalue);
-        let result = self.call_wit::<P, Outcome<R, W>>(interface, Arc::clone(operation), params);
-        Ok(match result.await {
-            Ok(Outcome::Ok(value)) => Ok(value),
-            Ok(Outcome::Err(error)) => Err(error.into()),
-            Err(error) => Err(error.into()),
-        })
-    }
+/// A function of a draft, by where its parts stand.
+macro_rules! function {
+    ($draft:ident.$interface:ident, $operation:ident) => {
+        Function { draft: |all| &all.$draft, interface: |draft| &draft.$interface, operation: &$operation }
+    };
 }
 
 /// What the drafts have in common but for the type of a cursor.
@@ -170,7 +129,7 @@ macro_rules! serve_store {
 
         impl $draft::store::Host for State {
             fn open(&mut self, identifier: String) -> Answered<Resource<Bucket>, $draft::store::Error> {
-                Ok(Ok(self.table.push(Bucket { handle: ByteBuf::from(identifier) })?))
+                Ok(Ok(self.table.push(Bucket::new(identifier))?))
             }
         }
 
@@ -180,13 +139,10 @@ macro_rules! serve_store {
                 bucket: Resource<Bucket>,
                 key: String,
             ) -> Answered<Option<Vec<u8>>, $draft::store::Error> {
-                let params: wire::KeyParams = (self.handle(&bucket)?, key);
-                let value = self.outbound.keyvalue::<_, Option<ByteBuf>, wire::Error, _>(
-                    |spelled| &spelled.$draft.store,
-                    &GET,
-                    &params,
-                );
-                Ok(value.await?.map(|value| value.map(ByteBuf::into_vec)))
+                let params = |handle: &Bytes| to_wire(&(handle, &key));
+                let value: Result<Option<ByteBuf>, _> =
+                    self.on_bucket(&bucket, function!($draft.store, GET), params).await?;
+                Ok(value.map(|value| value.map(ByteBuf::into_vec)))
             }
 
             async fn set(
@@ -195,19 +151,18 @@ macro_rules! serve_store {
                 key: String,
                 value: Vec<u8>,
             ) -> Answered<(), $draft::store::Error> {
-                let handle = self.handle(&bucket)?;
-                let params: wire::SetParamsRef<'_> = (Bytes::new(&handle), &key, Bytes::new(&value));
-                self.outbound.keyvalue::<_, _, wire::Error, _>(|spelled| &spelled.$draft.store, &SET, &params).await
+                let params = |handle: &Bytes| to_wire(&(handle, &key, Bytes::new(&value)));
+                self.on_bucket(&bucket, function!($draft.store, SET), params).await
             }
 
             async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Answered<(), $draft::store::Error> {
-                let params: wire::KeyParams = (self.handle(&bucket)?, key);
-                self.outbound.keyvalue::<_, _, wire::Error, _>(|spelled| &spelled.$draft.store, &DELETE, &params).await
+                let params = |handle: &Bytes| to_wire(&(handle, &key));
+                self.on_bucket(&bucket, function!($draft.store, DELETE), params).await
             }
 
             async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Answered<bool, $draft::store::Error> {
-                let params: wire::KeyParams = (self.handle(&bucket)?, key);
-                self.outbound.keyvalue::<_, _, wire::Error, _>(|spelled| &spelled.$draft.store, &EXISTS, &params).await
+                let params = |handle: &Bytes| to_wire(&(handle, &key));
+                self.on_bucket(&bucket, function!($draft.store, EXISTS), params).await
             }
 
             async fn list_keys(
@@ -215,19 +170,14 @@ macro_rules! serve_store {
                 bucket: Resource<Bucket>,
                 cursor: Option<$cursor>,
             ) -> Answered<$draft::store::KeyResponse, $draft::store::Error> {
-                let params: (ByteBuf, Option<$cursor>) = (self.handle(&bucket)?, cursor);
-                let page = self.outbound.keyvalue::<_, $page, wire::Error, _>(
-                    |spelled| &spelled.$draft.store,
-                    &LIST_KEYS,
-                    &params,
-                );
-                let page = page.await?;
+                let params = |handle: &Bytes| to_wire(&(handle, &cursor));
+                let page: Result<$page, _> =
+                    self.on_bucket(&bucket, function!($draft.store, LIST_KEYS), params).await?;
                 Ok(page.map(|page| $draft::store::KeyResponse { keys: page.keys, cursor: page.cursor }))
             }
 
             fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
-                self.table.delete(bucket)?;
-                Ok(())
+                self.close(bucket)
             }
         }
 
@@ -237,14 +187,10 @@ macro_rules! serve_store {
                 bucket: Resource<Bucket>,
                 keys: Vec<String>,
             ) -> Answered<Vec<Option<(String, Vec<u8>)>>, $draft::store::Error> {
-                let params: wire::KeysParams = (self.handle(&bucket)?, keys);
-                let values = self.outbound.keyvalue::<_, wire::Values, wire::Error, _>(
-                    |spelled| &spelled.$draft.batch,
-                    &GET_MANY,
-                    &params,
-                );
-                let pair = |pair: Option<(String, ByteBuf)>| pair.map(|(key, value)| (key, value.into_vec()));
-                Ok(values.await?.map(|values| values.into_iter().map(pair).collect()))
+                let params = |handle: &Bytes| to_wire(&(handle, &keys));
+                let values: Result<many::Values, _> =
+                    self.on_bucket(&bucket, function!($draft.batch, GET_MANY), params).await?;
+                Ok(values.map(many::older))
             }
 
             async fn set_many(
@@ -252,11 +198,9 @@ macro_rules! serve_store {
                 bucket: Resource<Bucket>,
                 pairs: Vec<(String, Vec<u8>)>,
             ) -> Answered<(), $draft::store::Error> {
-                let pairs = pairs.into_iter().map(|(key, value)| (key, ByteBuf::from(value))).collect();
-                let params: wire::SetManyParams = (self.handle(&bucket)?, pairs);
-                self.outbound
-                    .keyvalue::<_, _, wire::Error, _>(|spelled| &spelled.$draft.batch, &SET_MANY, &params)
-                    .await
+                let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key, Bytes::new(value))).collect();
+                let params = |handle: &Bytes| to_wire(&(handle, &pairs));
+                self.on_bucket(&bucket, function!($draft.batch, SET_MANY), params).await
             }
 
             async fn delete_many(
@@ -264,10 +208,8 @@ macro_rules! serve_store {
                 bucket: Resource<Bucket>,
                 keys: Vec<String>,
             ) -> Answered<(), $draft::store::Error> {
-                let params: wire::KeysParams = (self.handle(&bucket)?, keys);
-                self.outbound
-                    .keyvalue::<_, _, wire::Error, _>(|spelled| &spelled.$draft.batch, &DELETE_MANY, &params)
-                    .await
+                let params = |handle: &Bytes| to_wire(&(handle, &keys));
+                self.on_bucket(&bucket, function!($draft.batch, DELETE_MANY), params).await
             }
         }
     };
@@ -283,29 +225,8 @@ impl first::atomics::Host for State {
         key: String,
         delta: u64,
     ) -> Answered<u64, first::store::Error> {
-        let params: wire::IncrementParams = (self.handle(&bucket)?, key, delta);
-        self.outbound.keyvalue::<_, _, wire::Error, _>(|spelled| &spelled.first.atomics, &INCREMENT, &params).await
-    }
-}
-
-/// A failure of the store, or the handle for the next attempt.
-enum NotSwapped {
-    Failed(second::store::Error),
-    Changed(ByteBuf),
-}
-
-impl From<wire::CasError> for NotSwapped {
-    fn from(error: wire::CasError) -> Self {
-        match error {
-            wire::CasError::StoreError(error) => Self::Failed(error.into()),
-            wire::CasError::CasFailed(handle) => Self::Changed(handle),
-        }
-    }
-}
-
-impl From<CallError> for NotSwapped {
-    fn from(error: CallError) -> Self {
-        Self::Failed(error.into())
+        let params = |handle: &Bytes| to_wire(&(handle, &key, delta));
+        self.on_bucket(&bucket, function!(first.atomics, INCREMENT), params).await
     }
 }
 
@@ -316,52 +237,53 @@ impl second::atomics::Host for State {
         key: String,
         delta: i64,
     ) -> Answered<i64, second::store::Error> {
-        let params: wire::IncrementParams2 = (self.handle(&bucket)?, key, delta);
-        self.outbound.keyvalue::<_, _, wire::Error, _>(|spelled| &spelled.second.atomics, &INCREMENT, &params).await
+        let params = |handle: &Bytes| to_wire(&(handle, &key, delta));
+        self.on_bucket(&bucket, function!(second.atomics, INCREMENT), params).await
     }
 
-    /// The handle is used up, whatever comes of it.
+    /// The condition is used up, whatever comes of it.
     async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Answered<(), second::atomics::CasError> {
-        let Cas { handle } = self.table.delete(cas)?;
-        let params = (&handle, Bytes::new(&value));
-        let swapped = self.outbound.keyvalue::<_, (), wire::CasError, NotSwapped>(
-            |spelled| &spelled.second.atomics,
-            &SWAP,
-            &params,
-        );
-        Ok(match swapped.await? {
-            Ok(()) => Ok(()),
-            Err(NotSwapped::Failed(error)) => Err(second::atomics::CasError::StoreError(error)),
-            Err(NotSwapped::Changed(handle)) => {
-                Err(second::atomics::CasError::CasFailed(self.table.push(Cas { handle })?))
+        let params = |handle: &Bytes| to_wire(&(handle, Bytes::new(&value)));
+        let swapped = self.on_cas::<Outcome<(), wire::CasError>>(&cas, function!(second.atomics, SWAP), params).await?;
+        match &swapped {
+            Ok(_) => self.give_cas(cas)?,
+            // Nobody took it, or nobody knows.
+            Err(_) => self.drop_cas(cas)?,
+        }
+        Ok(match swapped {
+            Ok(Outcome::Ok(())) => Ok(()),
+            Ok(Outcome::Err(wire::CasError::StoreError(error))) => {
+                Err(second::atomics::CasError::StoreError(error.into()))
             }
+            Ok(Outcome::Err(wire::CasError::CasFailed(next))) => {
+                Err(second::atomics::CasError::CasFailed(self.keep_cas(next)?))
+            }
+            Err(error) => Err(second::atomics::CasError::StoreError(error.into())),
         })
     }
 }
 
 impl second::atomics::HostCas for State {
     async fn new(&mut self, bucket: Resource<Bucket>, key: String) -> Answered<Resource<Cas>, second::store::Error> {
-        let params: wire::KeyParams = (self.handle(&bucket)?, key);
-        let made =
-            self.outbound.keyvalue::<_, ByteBuf, wire::Error, _>(|spelled| &spelled.second.atomics, &CAS_NEW, &params);
-        Ok(match made.await? {
-            Ok(handle) => Ok(self.table.push(Cas { handle })?),
-            Err(error) => Err(error),
-        })
+        let params = |handle: &Bytes| to_wire(&(handle, &key));
+        match self.on_bucket(&bucket, function!(second.atomics, CAS_NEW), params).await? {
+            Ok(handle) => Ok(Ok(self.keep_cas(handle)?)),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     async fn current(&mut self, cas: Resource<Cas>) -> Answered<Option<Vec<u8>>, second::store::Error> {
-        let params: wire::CasParams = (self.table.get(&cas)?.handle.clone(),);
-        let value = self.outbound.keyvalue::<_, Option<ByteBuf>, wire::Error, _>(
-            |spelled| &spelled.second.atomics,
-            &CAS_CURRENT,
-            &params,
-        );
-        Ok(value.await?.map(|value| value.map(ByteBuf::into_vec)))
+        let params = |handle: &Bytes| to_wire(&(handle,));
+        let function = function!(second.atomics, CAS_CURRENT);
+        let value = self.on_cas::<Outcome<Option<ByteBuf>, wire::Error>>(&cas, function, params).await?;
+        Ok(match value {
+            Ok(Outcome::Ok(value)) => Ok(value.map(ByteBuf::into_vec)),
+            Ok(Outcome::Err(error)) => Err(error.into()),
+            Err(error) => Err(error.into()),
+        })
     }
 
     fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
-        self.table.delete(cas)?;
-        Ok(())
+        self.drop_cas(cas)
     }
 }

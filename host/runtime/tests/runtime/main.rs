@@ -25,6 +25,7 @@ mod outgoing;
 mod peer;
 mod resources;
 mod reuse;
+mod served_keyvalue;
 mod surface;
 mod table;
 mod versions;

@@ -1,16 +1,21 @@
 //! Resources that an actor exports: handles in other hands, and what becomes of what they stand for.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use mesh_lattice::{
-    Answer, CallError, Caller, Code, Deadline, Params, Serve,
+    Answer, BootId, CallError, Caller, Code, Deadline, Params, Serve,
+    handle::{Liveness, Origin},
     value::{Type, Value, decode, encode},
 };
-use mesh_runtime::{Actor, ActorConfig, Engine};
+use mesh_runtime::{Actor, ActorConfig, Engine, EngineConfig};
 
 use crate::{
     guests::{config, engine, eventually, get, guest, text},
@@ -83,6 +88,52 @@ async fn a_person_is_given_no_handle_and_leaves_no_instance_behind() {
     assert_eq!(balance.unwrap(), [3].as_slice(), "what has no handles is called");
 }
 
+/// Knows of one host whether it lives.
+#[derive(Debug, Default)]
+struct Neighbour {
+    is_lost: AtomicBool,
+    asked: AtomicUsize,
+}
+
+impl Liveness for Neighbour {
+    fn lives<'a>(&'a self, _: &'a Origin) -> BoxFuture<'a, bool> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::ready(!self.is_lost.load(Ordering::SeqCst)))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_host_held_ends_and_what_others_hold_stays() {
+    let neighbour = Arc::new(Neighbour::default());
+    let liveness = Some(Arc::clone(&neighbour) as Arc<dyn Liveness>);
+    let engine = Engine::new(EngineConfig { instances: 200, liveness, ..EngineConfig::default() }).unwrap();
+    let accounts = accounts(&engine, config("accounts")).await;
+    let host = mesh_lattice::id::key_text(13 << 3, &[7; 32]).parse().unwrap();
+    let there = Some(Origin { host, boot: BootId::new() });
+    let one = |from| call_from(&accounts, (named("edge"), from), "[constructor]account", b"\x91\xa3one".to_vec());
+    one(None).await.unwrap();
+    assert_eq!(neighbour.asked.load(Ordering::SeqCst), 0);
+    for _ in 0..2 {
+        one(there.clone()).await.unwrap();
+    }
+    eventually("it is asked", || neighbour.asked.load(Ordering::SeqCst) > 1).await;
+    assert_eq!((accounts.stats().handles, accounts.stats().instances), (3, 3), "it lives");
+    neighbour.is_lost.store(true, Ordering::SeqCst);
+    eventually("what it held has ended", || (accounts.stats().handles, accounts.stats().instances) == (1, 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_is_drained_as_soon_as_nobody_has_a_handle() {
+    let engine = engine(true);
+    let accounts = accounts(&engine, config("accounts")).await;
+    let handle = open(&accounts, "edge", &["one"]).await.unwrap().remove(0);
+    let begun = Instant::now();
+    let draining = accounts.drain(Deadline::after(Duration::from_secs(20)));
+    let dropping = call(&accounts, "edge", DROP, handles(&[&handle]));
+    let (in_time, dropped) = tokio::join!(draining, dropping);
+    assert!(in_time && dropped.is_ok(), "after {:?}: {dropped:?}", begun.elapsed());
+}
+
 fn handles(handles: &[&Bytes]) -> Vec<u8> {
     let types = Type::Tuple(vec![Type::Resource; handles.len()]);
     let values = handles.iter().map(|handle| Value::Resource((*handle).clone())).collect();
@@ -96,8 +147,17 @@ async fn call(actor: &Actor, caller: &str, operation: &str, params: Vec<u8>) -> 
 }
 
 async fn call_by(actor: &Actor, caller: Caller, operation: &str, params: Vec<u8>) -> Result<Bytes, CallError> {
+    call_from(actor, (caller, None), operation, params).await
+}
+
+async fn call_from(
+    actor: &Actor,
+    (caller, from): (Caller, Option<Origin>),
+    operation: &str,
+    params: Vec<u8>,
+) -> Result<Bytes, CallError> {
     let mut call = get("/");
-    call.caller = caller;
+    (call.caller, call.from) = (caller, from);
     call.interface = LEDGER.parse().unwrap();
     call.operation = operation.into();
     call.params = Params::Wire(params.into());

@@ -22,10 +22,10 @@ use super::{Node, count};
 use crate::session::{Session, SessionId};
 
 /// Sessions with open calls are pinged this often.
-const EVERY: Duration = Duration::from_millis(500);
+pub(super) const EVERY: Duration = Duration::from_millis(500);
 
 /// So many pings in a row without anything from the other end, and its calls are lost.
-const MISSES: u32 = 3;
+pub(super) const MISSES: u32 = 3;
 
 /// So many, and nobody asks after it any more.
 const GIVE_UP: u32 = 120;

@@ -39,7 +39,13 @@ pub(super) const MAX_VALUE: u64 = 64 << 20;
 /// Calls to other hosts. Cheap to clone; works while [`super::Inbound::run`] runs.
 #[derive(Clone)]
 pub struct Remote {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote").field("host", &self.node.identity.host).finish_non_exhaustive()
+    }
 }
 
 impl Remote {

@@ -23,6 +23,7 @@ use http_body_util::BodyExt as _;
 use mesh_lattice::{
     clock::{Deadline, Monotonic},
     frame::{Accepted, Call, Frame, Lane, ReplyHead},
+    handle::Origin,
     invocation::{Body, CallError, Code, Invocation, Reply, Serve, full_body},
 };
 use tokio::{sync::Notify, time::timeout};
@@ -206,6 +207,7 @@ impl Taken {
             deadline: self.deadline,
             trace: call.trace,
             pin: None,
+            from: Some(Origin { host: self.session.peer.clone(), boot: self.session.peer_boot }),
         };
         self.serve.serve(invocation).await
     }

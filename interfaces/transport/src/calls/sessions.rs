@@ -15,6 +15,7 @@ use std::{
 use mesh_lattice::{
     clock::Monotonic,
     frame::Load,
+    handle::Origin,
     id::{BootId, HostId},
 };
 use parking_lot::{Mutex, RwLock};
@@ -103,6 +104,13 @@ impl Sessions {
     pub(super) fn watched(&self) -> Vec<Arc<Session>> {
         let held = self.held.read();
         held.values().filter(|held| held.session.life.is_watched()).map(|held| Arc::clone(&held.session)).collect()
+    }
+
+    /// The sessions with this boot.
+    pub(super) fn of_boot(&self, boot: &Origin) -> Vec<Arc<Session>> {
+        let held = self.held.read();
+        let of_boot = held.values().map(|held| &held.session);
+        of_boot.filter(|one| one.peer == boot.host && one.peer_boot == boot.boot).map(Arc::clone).collect()
     }
 
     /// What is known of a host.

@@ -310,6 +310,7 @@ pub(crate) fn call(operation: &str, params: impl Into<bytes::Bytes>) -> Invocati
         deadline: Deadline::after(Duration::from_secs(10)),
         trace: None,
         pin: None,
+        from: None,
     }
 }
 

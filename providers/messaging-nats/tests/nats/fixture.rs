@@ -151,6 +151,7 @@ impl Sender {
             deadline: soon(),
             trace: None,
             pin: None,
+            from: None,
         };
         match self.provider.serve(invocation).await?.answer {
             Answer::Wire(bytes) => from_wire(&bytes),

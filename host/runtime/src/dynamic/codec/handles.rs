@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mesh_lattice::{CallError, Code, handle::Pin};
+use mesh_lattice::{CallError, Code, LinkName};
 use wasmtime::{
     StoreContextMut,
     component::{ResourceAny, ResourceDynamic, ResourceType, Val, types::Type},
@@ -11,15 +11,14 @@ use wasmtime::{
 
 use super::{
     super::{
-        held::{Mint, Refused},
-        imports::Import,
-        remote::HandleError,
+        mint::{Mint, Refused},
+        remote::{Handle, HandleError},
         resources::Imported,
         signature::Signature,
     },
     val::handle_number,
 };
-use crate::state::State;
+use crate::{outbound::Along, state::State};
 
 /// Handles that one call may carry: they are looked for one by one.
 const MAX_CARRIED: usize = 256;
@@ -28,14 +27,21 @@ const MAX_CARRIED: usize = 256;
 #[derive(Default)]
 pub(super) struct Given {
     handles: Vec<(ResourceAny, Bytes)>,
-    /// Those that are no longer the guest's, each with the number of its resource.
-    owned: Vec<(u32, Bytes)>,
+    /// Those that are no longer the guest's.
+    owned: Vec<Handle>,
+    link: Option<LinkName>,
 }
 
 impl Given {
     /// Where the call has to be made.
-    pub(super) fn pin(&self, mint: &Mint) -> Option<Pin> {
-        self.handles.iter().find_map(|(_, handle)| mint.pin(handle))
+    pub(super) fn along(&self, mint: &Mint) -> Along {
+        let pin = self.handles.iter().find_map(|(_, handle)| mint.pin(handle));
+        Along { link: self.link.clone(), pin }
+    }
+
+    /// The link that they came along: of the first one, where they differ.
+    pub(super) fn link(&self) -> Option<LinkName> {
+        self.link.clone()
     }
 
     pub(super) fn handles(&self) -> &[(ResourceAny, Bytes)] {
@@ -43,13 +49,8 @@ impl Given {
     }
 
     /// The call did not arrive, or nobody knows: what the guest gave with it is let go of with what else it leaves.
-    pub(super) fn let_go(self, store: &mut StoreContextMut<'_, State>, import: &Import) {
-        for (number, handle) in self.owned {
-            let resource = import.signature.resources.iter().find(|resource| resource.number == number);
-            if let Some(resource) = resource {
-                store.data_mut().remote.leave(handle, Arc::clone(resource));
-            }
-        }
+    pub(super) fn let_go(self, store: &mut StoreContextMut<'_, State>) {
+        self.owned.into_iter().for_each(|handle| store.data_mut().remote.leave(handle));
     }
 }
 
@@ -64,14 +65,12 @@ pub(super) fn give(store: &mut StoreContextMut<'_, State>, params: &[Val]) -> wa
     for resource in found {
         let dynamic = resource.try_into_resource_dynamic(&mut *store)?;
         let remote = &mut store.data_mut().remote;
-        let handle = if dynamic.owned() {
-            let handle = remote.take(dynamic.rep())?;
-            given.owned.push((dynamic.ty(), handle.clone()));
-            handle
-        } else {
-            remote.get(dynamic.rep())?
-        };
-        given.handles.push((resource, handle));
+        let handle = remote.get(dynamic.rep())?;
+        given.link.get_or_insert_with(|| handle.link.clone());
+        given.handles.push((resource, handle.bytes.clone()));
+        if dynamic.owned() {
+            given.owned.push(remote.take(dynamic.rep())?);
+        }
     }
     Ok(given)
 }
@@ -91,7 +90,7 @@ fn collect(value: &Val, found: &mut Vec<ResourceAny>) {
 pub(super) fn receive(
     store: &mut StoreContextMut<'_, State>,
     signature: &Signature,
-    handles: &[Bytes],
+    (handles, link): (&[Bytes], &LinkName),
     ty: &Type,
     value: &mut Val,
 ) -> wasmtime::Result<()> {
@@ -104,8 +103,9 @@ pub(super) fn receive(
     place(ty, value, &mut |resource, _, number| {
         let known = |known: &&Arc<Imported>| ResourceType::host_dynamic(known.number) == resource;
         let imported = signature.resources.iter().find(known).ok_or(HandleError::Foreign)?;
-        let handle = handles.get(number).ok_or(HandleError::Foreign)?;
-        let held = store.data_mut().remote.keep(handle.clone(), Arc::clone(imported));
+        let bytes = handles.get(number).ok_or(HandleError::Foreign)?.clone();
+        let handle = Handle { bytes, resource: Arc::clone(imported), link: link.clone() };
+        let held = store.data_mut().remote.keep(handle);
         ResourceDynamic::new_own(held, imported.number).try_into_resource_any(&mut *store)
     })?;
     Ok(store.data().remote.check()?)

@@ -12,7 +12,7 @@ use wasmtime::{
 };
 
 use super::{NIL, refused, too_large};
-use crate::{dynamic::imports::Import, limits::HOSTCALL_FUEL, state::State};
+use crate::{dynamic::imports::Import, limits::HOSTCALL_FUEL, outbound::Along, state::State};
 
 /// Says whether `bytes` are a value of the type.
 pub(super) fn check(what: &str, ty: &Type, bytes: &[u8]) -> Result<(), CallError> {
@@ -45,7 +45,7 @@ pub(super) fn define(
         let outbound = store.data().outbound.clone();
         Box::new(async move {
             let answer = match params {
-                Ok(params) => import.call(&outbound, params.into(), None).await,
+                Ok(params) => import.call(&outbound, params.into(), Along::default()).await,
                 Err(reason) => Err(too_large("the parameters", &reason)),
             };
             let answer = answer.and_then(|reply| checked(import.signature.result.as_ref(), reply));

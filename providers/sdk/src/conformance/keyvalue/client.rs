@@ -91,6 +91,7 @@ impl Client {
             deadline: Deadline::after(Duration::from_secs(30)),
             trace: None,
             pin: None,
+            from: None,
         };
         match self.provider.serve(invocation).await?.answer {
             Answer::Wire(bytes) => from_wire(&bytes),
