@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export RUST_TEST_THREADS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
 STEP := checks/step.sh
-GUESTS := $(wildcard examples/Cargo.toml tests/guests/Cargo.toml)
+GUESTS := $(wildcard examples/Cargo.toml tests/guests/Cargo.toml tests/releases/*/Cargo.toml)
 
 .PHONY: demo test check bench fuzz rig tools build guests
 

@@ -9,7 +9,7 @@ if ! command -v cargo-audit >/dev/null; then
 elif [ ! -d "$database/crates" ]; then
     echo "advisories: NOT CHECKED: there is no advisory database in $database"
 else
-    for lock in Cargo.lock examples/Cargo.lock fuzz/Cargo.lock tests/guests/Cargo.lock; do
+    for lock in Cargo.lock examples/Cargo.lock fuzz/Cargo.lock tests/guests/Cargo.lock tests/releases/*/Cargo.lock; do
         [ ! -f "$lock" ] || cargo audit --no-fetch --deny warnings --file "$lock"
     done
 fi

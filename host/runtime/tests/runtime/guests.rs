@@ -26,7 +26,7 @@ use crate::peer::Peer;
 
 /// The guests that are used here. Others are those of the scenarios; that each is used somewhere is a check of the
 /// repository.
-const GUESTS: [&str; 27] = [
+const GUESTS: [&str; 29] = [
     "accounts",
     "courier",
     "custom",
@@ -38,8 +38,10 @@ const GUESTS: [&str; 27] = [
     "handles",
     "hello",
     "hog",
+    "keeper",
     "late_trap",
     "later",
+    "latest",
     "modern",
     "older",
     "outgoing",
@@ -60,22 +62,33 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests")
 }
 
-/// Builds all guests, once. Cargo would wait for ever for the target directory that it was started with.
+/// Builds all guests, once.
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("guests");
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--release", "--examples", "--target", "wasm32-wasip2", "--manifest-path"])
-            .arg(source().join("Cargo.toml"))
-            .env("CARGO_TARGET_DIR", &target)
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .status()
-            .unwrap();
-        assert!(status.success(), "the guests do not build");
-        target.join("wasm32-wasip2/release/examples")
-    })
+    BUILT.get_or_init(|| build(&source(), "--examples").join("examples"))
+}
+
+/// Builds the package in this folder; where its programs are. Cargo would wait for ever for the target directory that it
+/// was started with.
+fn build(package: &Path, what: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("guests");
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--locked", what, "--target", "wasm32-wasip2", "--manifest-path"])
+        .arg(package.join("Cargo.toml"))
+        .env("CARGO_TARGET_DIR", &target)
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{} does not build", package.display());
+    target.join("wasm32-wasip2/release")
+}
+
+/// The guest that stands on the crate of this release of WASI, `0.2.N`.
+pub(crate) fn release(patch: u32) -> Verified<Component> {
+    let name = format!("0_2_{patch}");
+    let programs = build(&source().join("../releases").join(&name), "--lib");
+    verified(&std::fs::read(programs.join(format!("release_{name}.wasm"))).unwrap())
 }
 
 #[test]
@@ -168,6 +181,7 @@ pub(crate) fn request(request: http::Request<Option<Body>>) -> Invocation {
         deadline: Deadline::after(Duration::from_secs(30)),
         trace: None,
         pin: None,
+        from: None,
     }
 }
 

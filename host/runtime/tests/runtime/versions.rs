@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_bytes::ByteBuf;
 
 use crate::{
-    guests::{alone, config, engine, get, guest, patched, read, text},
+    guests::{alone, config, engine, get, guest, patched, read, release, text},
     peer::Peer,
 };
 
@@ -37,14 +37,29 @@ async fn a_guest_of_the_latest_release_of_wasi_0_2_runs() {
     assert_eq!(text(&actor, "/").await, "0.2.12");
 }
 
-/// What this guest uses differs between the releases in its name alone.
+/// The releases that crates have been made of, but for 0.2.2 and 0.2.12, on which the other guests stand.
+const RELEASED: [u32; 5] = [0, 1, 3, 4, 9];
+
 #[tokio::test(flavor = "multi_thread")]
-async fn guests_of_every_release_before_run_beside_each_other() {
+async fn guests_of_every_crate_of_a_release_run_beside_each_other() {
     let engine = engine(true);
-    for patch in 0..=9 {
+    for patch in RELEASED {
+        let actor = engine.actor(&release(patch), config("release"), Peer::nobody()).await.unwrap();
+        let exports: Vec<_> = actor.exports().iter().map(ToString::to_string).collect();
+        assert_eq!(exports, [format!("wasi:http/incoming-handler@0.2.{patch}")]);
+        assert_eq!(text(&actor, "/a").await, format!("0.2.{patch} /a"));
+    }
+}
+
+/// What these guests use differs between the releases in its name alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_of_the_releases_in_between_run_too() {
+    let engine = engine(true);
+    let (short, long) = (("hello", "@0.2.2"), ("wasi_0_2_12", "@0.2.12"));
+    for (patch, (name, made)) in [(5, short), (6, short), (7, short), (8, short), (10, long), (11, long)] {
         let version = format!("@0.2.{patch}");
         let actor = engine
-            .actor(&patched("hello", "wasi:http/", "@0.2.2", &version), config("hello"), Peer::nobody())
+            .actor(&patched(name, "wasi:http/", made, &version), config("hello"), Peer::nobody())
             .await
             .unwrap_or_else(|error| panic!("{version}: {error}"));
         let exports: Vec<_> = actor.exports().iter().map(ToString::to_string).collect();
@@ -110,6 +125,33 @@ async fn cursors_of_the_later_draft_are_text_and_the_rest_is_the_same() {
     assert_eq!(listed.interface, STORE);
     assert_eq!(wit::from_wire::<(ByteBuf, Option<String>)>(&listed.params).unwrap().1.as_deref(), Some("7"));
     assert!(asked.iter().all(|asked| asked.interface.ends_with("@0.2.0-draft2")), "{asked:?}");
+}
+
+/// Each side has its own spelling of what many values are, and understands the other's.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_values_are_read_in_both_spellings_from_whoever_has_either() {
+    let older: Values = vec![Some(("a".into(), ByteBuf::from([1]))), None, Some(("a".into(), ByteBuf::from([1])))];
+    let newer = vec![("a", Some(ByteBuf::from([1]))), ("b", None), ("a", Some(ByteBuf::from([1])))];
+    let (older, newer) = (ok(older).unwrap(), ok(newer).unwrap());
+    let bytes = |reply: Reply| match reply.answer {
+        mesh_lattice::Answer::Wire(bytes) => bytes,
+        other => panic!("{other:?}"),
+    };
+    let (older, newer) = (bytes(older), bytes(newer));
+    assert_ne!(older, newer);
+    for answered in [older, newer] {
+        let peer = Peer::answering(move |asked| match asked.operation.as_str() {
+            operation::GET_MANY => Ok(Reply::wire(answered.clone())),
+            operation::LIST_KEYS => ok(KeyResponse2 { keys: Vec::new(), cursor: None }),
+            operation::EXISTS => ok(true),
+            _ => ok(()),
+        });
+        let latest = engine(true).actor(&guest("latest"), config("latest"), peer.clone()).await.unwrap();
+        assert_eq!(text(&latest, "/").await, "Ok([(\"a\", Some([1])), (\"b\", None), (\"a\", Some([1]))])");
+        let listed = text(&*later(peer.clone()).await, "/list").await;
+        assert_eq!(listed, "true [Some((\"a\", [1])), None, Some((\"a\", [1]))] [] None");
+        assert!(peer.asked().iter().any(|asked| asked.interface == "wasi:keyvalue/batch@0.2.0-draft2"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
