@@ -98,10 +98,12 @@ impl Admission {
             Joined::Full(_) => return Err(self.busy()),
         };
         let _place = Place { door: &self.0, caller, ticket };
-        match tokio::time::timeout(deadline.remaining(), granted).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(CallError::new(Code::Internal, "the actor's slots are gone")),
-            Err(_) => Err(CallError::new(Code::DeadlineExceeded, "the deadline passed in the actor's queue")),
+        match tokio::time::timeout(deadline.remaining(), deadline.bounds(granted)).await {
+            Ok(Some(Ok(result))) => result,
+            Ok(Some(Err(_))) => Err(CallError::new(Code::Internal, "the actor's slots are gone")),
+            Ok(None) | Err(_) => {
+                Err(CallError::new(Code::DeadlineExceeded, "the deadline passed in the actor's queue"))
+            }
         }
     }
 

@@ -163,13 +163,13 @@ impl Outbound {
     }
 }
 
-/// Waits for `serving` to `deadline`, should whoever serves not watch it.
+/// Waits for `serving` to `deadline`, should whoever serves not watch it, and does not begin it after that.
 pub(crate) async fn before(
     deadline: Deadline,
     serving: impl Future<Output = Result<Reply, CallError>>,
 ) -> Result<Reply, CallError> {
-    match tokio::time::timeout(deadline.remaining(), serving).await {
-        Ok(result) => result,
-        Err(_) => Err(CallError::new(Code::DeadlineExceeded, "the deadline passed while a call was out")),
+    match tokio::time::timeout(deadline.remaining(), deadline.bounds(serving)).await {
+        Ok(Some(result)) => result,
+        Ok(None) | Err(_) => Err(CallError::new(Code::DeadlineExceeded, "the deadline passed while a call was out")),
     }
 }

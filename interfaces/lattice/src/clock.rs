@@ -4,7 +4,7 @@
 //! late when it wakes up. It starts at each boot of the machine: a reading means nothing to another machine until a
 //! session has mapped it by the smallest difference between sending and receiving that it has seen.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,18 @@ impl Deadline {
         Monotonic::now() >= self.0
     }
 
+    /// What comes of `work`; `None` once this has passed: from then on it is not touched any more. A process that stood
+    /// still finds a timer and the work that it bounds due at once, and a timeout lets the work go first. This wakes
+    /// nobody when the time has come: that takes a timer beside it.
+    pub async fn bounds<F: Future>(self, work: F) -> Option<F::Output> {
+        let mut work = pin!(work);
+        poll_fn(|context| match self.has_passed() {
+            true => Poll::Ready(None),
+            false => work.as_mut().poll(context).map(Some),
+        })
+        .await
+    }
+
     /// The earlier of this and `other`.
     #[must_use]
     pub fn sooner(self, other: Self) -> Self {
@@ -70,7 +82,31 @@ impl Deadline {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use super::*;
+
+    #[test]
+    fn work_is_not_touched_any_more_once_its_deadline_has_passed() {
+        let mut context = Context::from_waker(Waker::noop());
+        let effects = std::cell::Cell::new(0);
+        let late = pin!(Deadline(Monotonic::now()).bounds(async { effects.set(1) }));
+        assert_eq!((late.poll(&mut context), effects.get()), (Poll::Ready(None), 0));
+
+        let deadline = Deadline::after(Duration::from_millis(20));
+        let mut begun = false;
+        let mut waits = pin!(deadline.bounds(poll_fn(|_| match std::mem::replace(&mut begun, true) {
+            false => Poll::<()>::Pending,
+            true => panic!("it was polled after its deadline"),
+        })));
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        while !deadline.has_passed() {
+            std::thread::yield_now();
+        }
+        assert_eq!(waits.as_mut().poll(&mut context), Poll::Ready(None));
+        let soon = Deadline::after(Duration::from_secs(60));
+        assert_eq!(pin!(soon.bounds(async { 7 })).poll(&mut context), Poll::Ready(Some(7)));
+    }
 
     #[test]
     fn time_does_not_go_back_and_a_deadline_passes() {

@@ -90,9 +90,6 @@ impl Counters {
                 Entry::Occupied(mut queue) => std::mem::take(queue.get_mut()),
                 Entry::Vacant(_) => return,
             };
-            // Who went away, or is late, has not been promised anything: nothing is added for him.
-            let wanted = |waiting: &Waiting| !waiting.answer.is_closed() && !waiting.deadline.has_passed();
-            let batch: Vec<Waiting> = batch.into_iter().filter(wanted).collect();
             known = add_all(&bucket, &name.2, batch, known).await;
         }
     }
@@ -106,10 +103,10 @@ struct Known {
 }
 
 /// Adds a batch and answers it. Returns what stands in the bucket afterwards.
-async fn add_all(bucket: &kv::Store, key: &str, batch: Vec<Waiting>, mut known: Option<Known>) -> Option<Known> {
-    let deadline = batch.iter().map(|waiting| waiting.deadline).max()?;
+async fn add_all(bucket: &kv::Store, key: &str, mut batch: Vec<Waiting>, mut known: Option<Known>) -> Option<Known> {
     let mut attempt = 0;
     loop {
+        let deadline = batch.iter().map(|waiting| waiting.deadline).max()?;
         let current = match known.take() {
             Some(known) => known,
             None => match read(bucket, key, deadline).await {
@@ -117,6 +114,8 @@ async fn add_all(bucket: &kv::Store, key: &str, batch: Vec<Waiting>, mut known: 
                 Err(error) => return fail(batch, &error),
             },
         };
+        // Others may have been faster many times: this is looked at right before each write.
+        batch = in_time(batch);
         let (sum, answers) = sums(current.value.as_deref(), &batch);
         let Some(sum) = sum else {
             answer(batch, answers);
@@ -141,6 +140,17 @@ async fn add_all(bucket: &kv::Store, key: &str, batch: Vec<Waiting>, mut known: 
             Err(late) => return fail(batch, &late),
         }
     }
+}
+
+/// Who went away, or is late, has not been promised anything: nothing is added for him.
+fn in_time(batch: Vec<Waiting>) -> Vec<Waiting> {
+    let (wanted, late): (Vec<_>, Vec<_>) =
+        batch.into_iter().partition(|waiting| !waiting.answer.is_closed() && !waiting.deadline.has_passed());
+    for waiting in late {
+        let error = CallError::new(Code::DeadlineExceeded, "the deadline passed before the counter was written");
+        let _ = waiting.answer.send(Err(StoreError::Call(error)));
+    }
+    wanted
 }
 
 async fn read(bucket: &kv::Store, key: &str, deadline: Deadline) -> Result<Known, StoreError> {

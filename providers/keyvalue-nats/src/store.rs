@@ -1,4 +1,7 @@
 //! The operations on a bucket.
+//!
+//! A write is not handed to the connection once its deadline has passed. NATS knows no deadlines: what the connection has,
+//! and has not written when the process is stopped or the network stands still, is stored when it goes on.
 
 use std::{collections::HashMap, sync::Arc};
 

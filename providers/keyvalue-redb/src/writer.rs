@@ -1,6 +1,10 @@
 //! The one thread that writes. It takes what has come in while it was writing before, applies it in the order in which
 //! it came, commits once, and answers all of it: a commit costs one wait for the disk, however many increments it
 //! carries. An operation that fails by itself (a counter that is no number) does not touch the others.
+//!
+//! Nothing is written for who is late: deadlines are looked at last when all is applied and only the commit is left, so
+//! an effect may be later than its deadline by that one wait for the disk and no more. A group in which somebody became
+//! late by then is made again without him.
 
 use std::{
     sync::Arc,
@@ -96,32 +100,46 @@ fn write(database: &Database, mut inbox: mpsc::Receiver<Job>) {
             bytes += next.change.bytes();
             group.push(next);
         }
+        make(database, group);
+    }
+}
+
+/// Makes a group of changes and answers each.
+fn make(database: &Database, mut group: Vec<Job>) {
+    loop {
         // Who went away, or is late, has not been promised anything: nothing is done for him.
-        group.retain(|job| !job.answer.is_closed() && !job.deadline.has_passed());
-        if group.is_empty() {
-            continue;
+        let (wanted, late): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|job| !job.answer.is_closed() && !job.deadline.has_passed());
+        answer(late, std::iter::repeat_with(|| Err(too_late())));
+        if wanted.is_empty() {
+            return;
         }
-        let answers = commit(database, &group);
-        match answers {
-            Ok(answers) => {
-                for (job, answer) in group.into_iter().zip(answers) {
-                    // A caller that has gone away in between misses an answer, and nothing else.
-                    let _ = job.answer.send(answer);
-                }
-            }
+        match commit(database, &wanted) {
+            Ok(Some(answers)) => return answer(wanted, answers),
+            Ok(None) => group = wanted,
             Err(error) => {
                 tracing::error!(%error, "a group of changes was not written");
                 let error = StoreError::from(error);
-                for job in group {
-                    let _ = job.answer.send(Err(error.clone()));
-                }
+                return answer(wanted, std::iter::repeat_with(|| Err(error.clone())));
             }
         }
     }
 }
 
-/// Applies a group and waits for the disk. A failure means that nothing of it was done.
-fn commit(database: &Database, group: &[Job]) -> Result<Vec<Answer>, TablesError> {
+fn answer(jobs: Vec<Job>, answers: impl IntoIterator<Item = Answer>) {
+    for (job, answer) in jobs.into_iter().zip(answers) {
+        // A caller that has gone away in between misses an answer, and nothing else.
+        let _ = job.answer.send(answer);
+    }
+}
+
+fn too_late() -> StoreError {
+    StoreError::Call(CallError::new(Code::DeadlineExceeded, "the deadline passed before the change was written"))
+}
+
+/// Applies a group and waits for the disk; `None` where somebody's deadline passed before that wait began. That, and a
+/// failure, mean that nothing of it was done.
+fn commit(database: &Database, group: &[Job]) -> Result<Option<Vec<Answer>>, TablesError> {
     let transaction = database.begin_write()?;
     let mut answers = Vec::with_capacity(group.len());
     let mut jobs = group.iter().peekable();
@@ -133,8 +151,12 @@ fn commit(database: &Database, group: &[Job]) -> Result<Vec<Answer>, TablesError
             answers.push(apply(&mut bucket, &job.change)?);
         }
     }
+    if group.iter().any(|job| job.deadline.has_passed()) {
+        transaction.abort()?;
+        return Ok(None);
+    }
     transaction.commit()?;
-    Ok(answers)
+    Ok(Some(answers))
 }
 
 fn apply(bucket: &mut Bucket<'_>, change: &Change) -> Result<Answer, TablesError> {
@@ -156,5 +178,43 @@ fn apply(bucket: &mut Bucket<'_>, change: &Change) -> Result<Answer, TablesError
             other => other.map(Ok),
         },
         Change::Swap(key, expected, value) => bucket.swap(key, expected, value).map(|swapped| Ok(swapped.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn job(key: &str, deadline: Deadline) -> (Job, oneshot::Receiver<Answer>) {
+        let (answer, answered) = oneshot::channel();
+        let change = Change::Increment(key.to_owned(), Delta::Unsigned(1));
+        (Job { bucket: "b".into(), change, deadline, answer }, answered)
+    }
+
+    fn counted(database: &Database, key: &str) -> Option<Bytes> {
+        crate::tables::get(database, "b", [key.to_owned()], Bytes::copy_from_slice).unwrap().pop().flatten()
+    }
+
+    #[test]
+    fn a_group_in_which_somebody_became_late_is_not_written_but_made_again_without_him() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::create(dir.path().join("file")).unwrap();
+        let soon = Deadline::after(Duration::from_secs(60));
+        let group = || [job("good", soon), job("late", Deadline(mesh_lattice::Monotonic(1)))];
+
+        // As if the deadline had passed after the group was looked through.
+        let became_late = group().map(|(job, _)| job);
+        assert!(commit(&database, &became_late).unwrap().is_none());
+        assert_eq!((counted(&database, "good"), counted(&database, "late")), (None, None));
+
+        let [(good, mut good_said), (late, mut late_said)] = group();
+        make(&database, vec![good, late]);
+        assert_eq!(good_said.try_recv().unwrap(), Ok(1));
+        assert!(
+            matches!(late_said.try_recv().unwrap(), Err(StoreError::Call(error)) if error.code == Code::DeadlineExceeded)
+        );
+        assert_eq!((counted(&database, "good"), counted(&database, "late")), (Some("1".into()), None));
     }
 }

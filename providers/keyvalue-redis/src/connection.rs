@@ -1,7 +1,10 @@
 //! One multiplexed connection for each server. It is made by the first command, and again by the first one after it
 //! broke: a server that is away makes calls fail in time, not links. Nothing is sent twice by itself.
+//!
+//! A command is not handed to the connection once its deadline has passed. Redis knows no deadlines: what the connection
+//! has, and has not written when the process is stopped or the network stands still, is done when it goes on.
 
-use std::{fmt, future::Future, io, time::Duration};
+use std::{fmt, future::Future, io, pin::pin, time::Duration};
 
 use mesh_lattice::Deadline;
 use mesh_provider::keyvalue::StoreError;
@@ -110,5 +113,5 @@ impl Failed {
 }
 
 async fn within<T>(deadline: Deadline, answer: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(deadline.remaining().min(ANSWER), answer).await.ok()
+    tokio::time::timeout(deadline.remaining().min(ANSWER), deadline.bounds(pin!(answer))).await.ok().flatten()
 }

@@ -5,6 +5,7 @@ use std::{
     future::Future,
     io,
     path::Path,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -142,13 +143,15 @@ impl Connection {
     }
 }
 
-/// What NATS answers, in time: by the deadline, and within [`ANSWER`].
+/// What NATS answers, in time: by the deadline, and within [`ANSWER`]. Once the deadline has passed nothing is handed to
+/// the connection any more; what it has by then it still sends.
 ///
 /// # Errors
 ///
 /// Where it does not.
 pub async fn within<T>(deadline: Deadline, answer: impl Future<Output = T>) -> Result<T, Late> {
-    tokio::time::timeout(deadline.remaining().min(ANSWER), answer).await.map_err(|_| Late)
+    let answered = tokio::time::timeout(deadline.remaining().min(ANSWER), deadline.bounds(pin!(answer))).await;
+    answered.ok().flatten().ok_or(Late)
 }
 
 async fn credentials(settings: &ServerSettings, data_dir: &Path) -> io::Result<ConnectOptions> {

@@ -12,7 +12,7 @@
 mod counter;
 mod draft2;
 
-use std::future::Future;
+use std::{future::Future, pin::pin};
 
 use bytes::Bytes;
 use mesh_lattice::{
@@ -85,7 +85,8 @@ impl StoreError {
     }
 }
 
-/// A backend. Each future ends within the scope's deadline, give or take what cannot be interrupted.
+/// A backend. Each future ends within the scope's deadline, give or take what cannot be interrupted, and none is polled
+/// after it: what a backend hands on to a thread, a task or a connection it bounds by itself.
 pub trait Store: Send + Sync {
     /// Whether the bucket can be used.
     fn open(&self, scope: Scope<'_>) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -194,15 +195,15 @@ pub async fn serve<S: Store>(store: &S, own: Own<'_>, invocation: Invocation) ->
     if remaining.is_zero() {
         return Err(late());
     }
-    let answered = async {
+    let answered = pin!(async {
         match draft2 {
             true => call.run_draft2(&invocation.operation, params).await,
             false => call.run(&invocation.operation, params).await,
         }
-    };
-    match tokio::time::timeout(remaining, answered).await {
-        Ok(reply) => reply.map(Reply::wire),
-        Err(_) => Err(late()),
+    });
+    match tokio::time::timeout(remaining, invocation.deadline.bounds(answered)).await {
+        Ok(Some(reply)) => reply.map(Reply::wire),
+        Ok(None) | Err(_) => Err(late()),
     }
 }
 
