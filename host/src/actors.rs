@@ -22,13 +22,14 @@ use mesh_runtime::{Actor, ActorConfig, ActorError, Engine};
 use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_util::task::TaskTracker;
 
 use crate::{
     artifacts::{ArtifactError, Artifacts},
     known::Known,
+    router::reach::Reach,
     slots::{Seat, Slots},
     trust,
 };
@@ -37,8 +38,6 @@ use crate::{
 const START: Duration = Duration::from_secs(120);
 /// An actor that is replaced finishes its calls within this.
 const REPLACED: Duration = Duration::from_secs(30);
-/// Calls that were routed just before an actor was replaced still reach it: it takes calls for this long after.
-const ROUTED_LATE: Duration = Duration::from_millis(100);
 /// The wait after a failed start, doubled up to [`LONGEST_WAIT`].
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// See [`SHORTEST_WAIT`].
@@ -79,6 +78,8 @@ pub struct Running {
     pub run: ActorRun,
     /// What its issuer says.
     pub claims: Claims,
+    /// Held by whoever can send it a call.
+    pub reach: Reach,
 }
 
 /// How an actor is here.
@@ -166,8 +167,8 @@ impl Actors {
 
     /// Stops every actor and waits until all their calls have ended, or the deadline.
     pub async fn drain(&mut self, deadline: Deadline) {
-        let running: Vec<_> = self.statuses().filter_map(|(_, status)| status.running).collect();
-        futures::future::join_all(running.iter().map(|running| running.actor.drain(deadline))).await;
+        let running: Vec<_> = self.statuses().filter_map(|(_, status)| Some(status.running?.actor)).collect();
+        futures::future::join_all(running.iter().map(|actor| actor.drain(deadline))).await;
         self.retired.close();
         self.slots.stop_all(deadline.remaining(), self.retired.wait()).await;
     }
@@ -288,12 +289,14 @@ impl Task {
         }
     }
 
-    /// Puts another one in its place; the old one finishes its calls.
+    /// Puts another one in its place; the old one takes the calls that were routed to it, and finishes them.
     fn replace(&mut self, running: Option<Running>) {
-        let Some(old) = std::mem::replace(&mut self.running, running) else { return };
+        let Some(Running { actor, reach, .. }) = std::mem::replace(&mut self.running, running) else { return };
+        self.seat.amend(|status| status.running.clone_from(&self.running));
         self.retired.spawn(async move {
-            sleep(ROUTED_LATE).await;
-            old.actor.drain(Deadline::after(REPLACED)).await;
+            let deadline = Deadline::after(REPLACED);
+            reach.end(deadline.remaining()).await;
+            actor.drain(deadline).await;
         });
     }
 
@@ -318,7 +321,7 @@ impl Starter {
         let config = ActorConfig { config, limits, reuse, ..ActorConfig::new(name.clone()) };
         let config = config.with_concurrency(NonZeroU32::new(run.concurrency).unwrap_or(NonZeroU32::MIN));
         let actor = self.engine.actor(&verified, config, self.calls.clone()).await?;
-        Ok(Running { actor, run: run.clone(), claims: verified.claims().clone() })
+        Ok(Running { actor, run: run.clone(), claims: verified.claims().clone(), reach: Reach::default() })
     }
 }
 

@@ -24,11 +24,14 @@ use tokio::{
 };
 
 use crate::{
-    actors::{ActorStatus, Actors},
+    actors::{ActorStatus, Actors, Running},
     known::{Known, Origin},
     links::Links,
     providers::{Kinds, ProviderStatus, Providers},
-    router::table::{Local, Table, elsewhere},
+    router::{
+        reach::Reached,
+        table::{Local, Table, elsewhere},
+    },
 };
 use wanted::{Action, Lack, Wanted, changes, wanted};
 
@@ -87,11 +90,11 @@ impl Converge {
             let known = self.known.borrow_and_update().clone();
             let links = Arc::new(known.links());
             let wanted = wanted(&known, &links);
-            if sources.is_empty() {
-                self.act(wanted.as_ref());
+            // First of all, and while it stops too: what is told of a link may call along it in the same moment.
+            self.publish(&known, links.clone(), wanted.as_ref());
+            if sources.is_empty() && self.act(wanted.as_ref()) {
+                self.publish(&known, links, wanted.as_ref());
             }
-            // While it stops, calls still go out, and have to hear where others are.
-            self.publish(&known, links, wanted.as_ref());
             tokio::select! {
                 stop = stops.recv() => match stop {
                     Some(Stop::Sources(deadline, done)) => self.stop_sources(deadline, done, &mut sources),
@@ -112,11 +115,14 @@ impl Converge {
         });
     }
 
-    fn act(&mut self, wanted: Option<&Wanted>) {
+    /// Starts, changes and stops what is not as it is wanted; whether there was anything.
+    fn act(&mut self, wanted: Option<&Wanted>) -> bool {
         self.actors.reap();
         self.providers.reap();
-        let Some(wanted) = wanted else { return };
-        for action in changes(wanted, self.actors.wanted(), self.providers.wanted()) {
+        let Some(wanted) = wanted else { return false };
+        let actions = changes(wanted, self.actors.wanted(), self.providers.wanted());
+        let any = !actions.is_empty();
+        for action in actions {
             match action {
                 Action::PutActor(name, spec) => {
                     tracing::info!(actor = %name, app = %spec.app, revision = spec.revision, "an actor is wanted");
@@ -136,6 +142,7 @@ impl Converge {
                 }
             }
         }
+        any
     }
 
     fn publish(&self, known: &Known, links: Arc<Links>, wanted: Option<&Wanted>) {
@@ -150,14 +157,14 @@ impl Converge {
         };
         for (name, status) in self.actors.statuses() {
             let (observed, ready) = observed_actor(name, &status, known, &links, &names);
-            if let Some(actor) = ready {
-                local.insert(name.clone(), Arc::new(local_actor(actor, status.spec.run.concurrency)));
+            if let Some(ready) = ready {
+                local.insert(name.clone(), Arc::new(local_actor(ready, status.spec.run.concurrency)));
             }
             report.actors.push((observed, status.running.map(|running| running.actor)));
         }
         for (name, status) in self.providers.statuses() {
-            if let Some(provider) = &status.provider {
-                let serve = provider.clone();
+            if let Some((provider, reach)) = &status.provider {
+                let serve = Reached::new(provider.clone(), reach.clone());
                 let local_provider = Local { serve, is_full: Box::new(|| false), keeps_deadlines: false };
                 local.insert(name.clone(), Arc::new(local_provider));
                 report.serving.push((name.clone(), provider.clone()));
@@ -200,10 +207,13 @@ impl Converge {
                     let _ = done.send(());
                 }
                 Stop::Actors(deadline, done) => {
+                    let actors: HashSet<_> = self.actors.wanted().map(|(name, _)| name.clone()).collect();
+                    self.table.send_modify(|table| *table = Arc::new(table.without(|name| actors.contains(name))));
                     self.actors.drain(deadline).await;
                     let _ = done.send(());
                 }
                 Stop::Providers(deadline, done) => {
+                    self.table.send_modify(|table| *table = Arc::new(table.without(|_| true)));
                     self.providers.stop_all(deadline).await;
                     let _ = done.send(());
                     return;
@@ -214,10 +224,10 @@ impl Converge {
     }
 }
 
-fn local_actor(actor: Arc<Actor>, concurrency: u32) -> Local {
-    let counted = actor.clone();
+fn local_actor(running: &Running, concurrency: u32) -> Local {
+    let counted = running.actor.clone();
     Local {
-        serve: actor,
+        serve: Reached::new(running.actor.clone(), running.reach.clone()),
         // All instances are taken and some calls wait: another host, if there is one, may be quicker.
         is_full: Box::new(move || {
             let stats = counted.stats();
@@ -228,13 +238,13 @@ fn local_actor(actor: Arc<Actor>, concurrency: u32) -> Local {
 }
 
 /// How an actor is, and it where calls to it can succeed.
-fn observed_actor(
+fn observed_actor<'a>(
     name: &Name,
-    status: &ActorStatus,
+    status: &'a ActorStatus,
     known: &Known,
     links: &Links,
     names: &HashSet<Name>,
-) -> (ObservedActor, Option<Arc<Actor>>) {
+) -> (ObservedActor, Option<&'a Running>) {
     let mut observed = ObservedActor {
         name: name.clone(),
         app: status.spec.app.clone(),
@@ -268,7 +278,7 @@ fn observed_actor(
         observed.reason =
             format!("revision {} does not start, the one before goes on: {failure}", status.spec.revision);
     }
-    (observed, Some(running.actor.clone()))
+    (observed, Some(running))
 }
 
 fn observed_provider(name: &Name, status: &ProviderStatus, kinds: &Kinds) -> ObservedProvider {
@@ -316,3 +326,6 @@ fn lacking_provider(lack: &Lack, provider: &mesh_lattice::application::Provider)
         taken_links: Some(Vec::new()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,10 @@ pub mod budget;
 pub mod count;
 mod idempotent;
 mod keep;
+pub mod reach;
 pub mod table;
 pub mod target;
+mod wait;
 
 use std::{
     sync::{
@@ -34,7 +36,7 @@ use mesh_transport::{
     refusals::{About, Kind, Reason, Refusals},
 };
 use tokio::{
-    sync::{Semaphore, SemaphorePermit, watch},
+    sync::{Semaphore, watch},
     time::timeout,
 };
 
@@ -47,13 +49,8 @@ use count::Counters;
 use keep::{Kept, keep};
 use table::{Local, Path, Table};
 use target::{Choice, Standing, choose};
+use wait::{MAX_WAITING, Wait};
 
-/// Calls that may wait for a target at one time; beyond that they are refused as busy.
-const MAX_WAITING: usize = 1024;
-/// Nobody waits longer for a target than this.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// A host that did not take a call may be back before its route changes: it is tried again this often.
-const RETRY: Duration = Duration::from_millis(200);
 /// A call from another host may be ahead of the link that allows it, because the two hosts hear of it one after the
 /// other: it is waited for this long before the call is denied.
 const LINK_LAG: Duration = Duration::from_secs(1);
@@ -138,12 +135,6 @@ impl Router {
         &self.retries
     }
 
-    /// How many calls wait for a target.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        MAX_WAITING.saturating_sub(self.waiting.available_permits())
-    }
-
     fn table(&self) -> Arc<Table> {
         self.table.borrow().clone()
     }
@@ -162,15 +153,14 @@ impl Router {
     async fn dispatch(&self, mut call: Invocation) -> Result<Reply, CallError> {
         let mut wait: Option<Wait<'_>> = None;
         loop {
-            let table = self.table();
-            let path = table.resolve(&call).inspect_err(|refusal| self.note(&call, refusal))?;
+            let (path, site) = self.path(&call)?;
             if call.target.is_none() {
                 call.target = Some(path.target.clone());
             }
             if let (None, Some(limit)) = (&wait, path.grant.as_ref().and_then(|grant| grant.timeout)) {
                 call.deadline = call.deadline.sooner(Deadline::after(limit));
             }
-            let refusal = match self.offer(&path, &table.site, call).await {
+            let refusal = match self.offer(&path, &site, call).await {
                 Offered::Answered(result) => return result,
                 Offered::Untaken(again, refusal) => {
                     call = *again;
@@ -185,6 +175,13 @@ impl Router {
                 None => return Err(refusal),
             }
         }
+    }
+
+    /// Where the call goes, and from which site. The table is not kept: a call holds on to nothing but its own target.
+    fn path(&self, call: &Invocation) -> Result<(Arc<Path>, Arc<str>), CallError> {
+        let table = self.table();
+        let path = table.resolve(call).inspect_err(|refusal| self.note(call, refusal))?;
+        Ok((path, table.site.clone()))
     }
 
     /// Offers the call to whoever the choice falls on.
@@ -278,18 +275,6 @@ impl Router {
         }
     }
 
-    fn begin_waiting(&self, call: &Invocation, refusal: CallError) -> Result<Wait<'_>, CallError> {
-        let permit = self
-            .waiting
-            .try_acquire()
-            .map_err(|_| CallError::new(Code::Busy, format!("too many calls wait already; {}", refusal.message)))?;
-        Ok(Wait {
-            until: call.deadline.sooner(Deadline::after(LONGEST_WAIT)),
-            changes: self.table.clone(),
-            _permit: permit,
-        })
-    }
-
     /// Serves a call from another host. It is served here or not at all.
     async fn serve_inward(&self, mut call: Invocation) -> Result<Reply, CallError> {
         let span = self.tracer.as_ref().map(|tracer| tracer.begin(&mut call, Place::Callee));
@@ -350,31 +335,9 @@ async fn serve_here(local: &Local, call: Invocation) -> Result<Reply, CallError>
     if local.keeps_deadlines {
         return local.serve.serve(call).await;
     }
-    let left = call.deadline.remaining();
-    timeout(left, local.serve.serve(call))
-        .await
-        .unwrap_or_else(|_| Err(CallError::new(Code::DeadlineExceeded, "there was no answer before the deadline")))
-}
-
-/// One call's wait for a target.
-struct Wait<'a> {
-    until: Deadline,
-    changes: watch::Receiver<Arc<Table>>,
-    _permit: SemaphorePermit<'a>,
-}
-
-impl Wait<'_> {
-    /// Waits until something changed, or for a while; fails with `refusal` when the time is over.
-    async fn next(&mut self, refusal: CallError) -> Result<(), CallError> {
-        let left = self.until.remaining();
-        if left.is_zero() {
-            return Err(refusal);
-        }
-        match timeout(left.min(RETRY), self.changes.changed()).await {
-            Ok(Err(_)) => Err(CallError::new(Code::Unavailable, "this host is stopping")),
-            _ => Ok(()),
-        }
-    }
+    let deadline = call.deadline;
+    let served = timeout(deadline.remaining(), deadline.bounds(local.serve.serve(call))).await.ok().flatten();
+    served.unwrap_or_else(|| Err(CallError::new(Code::DeadlineExceeded, "there was no answer before the deadline")))
 }
 
 impl Serve for Router {

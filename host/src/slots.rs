@@ -108,6 +108,12 @@ impl<W: Clone, S: Clone> Slots<W, S> {
 }
 
 impl<W, S> Seat<W, S> {
+    /// Changes a part of what was said last.
+    pub(crate) fn amend(&self, change: impl FnOnce(&mut S)) {
+        self.publish.send_modify(change);
+        self.changed.notify_one();
+    }
+
     /// Says how it is, where `differs` finds that news.
     pub(crate) fn say(&self, status: S, differs: impl FnOnce(&S, &S) -> bool) {
         let news = differs(&self.publish.borrow(), &status);

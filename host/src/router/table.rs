@@ -44,7 +44,7 @@ pub struct Table {
     /// Every actor and provider that somebody wants.
     pub wanted: HashSet<Name>,
     /// This host's site.
-    pub site: String,
+    pub site: Arc<str>,
     remembered: RwLock<HashMap<Asked, Arc<Path>>>,
 }
 
@@ -90,9 +90,17 @@ impl Table {
         local: HashMap<Name, Arc<Local>>,
         remote: HashMap<Name, Arc<[RouteHost]>>,
         wanted: HashSet<Name>,
-        site: String,
+        site: impl Into<Arc<str>>,
     ) -> Self {
-        Self { links, local, remote, wanted, site, remembered: RwLock::default() }
+        Self { links, local, remote, wanted, site: site.into(), remembered: RwLock::default() }
+    }
+
+    /// This one, without what serves here under these names.
+    #[must_use]
+    pub fn without(&self, gone: impl Fn(&Name) -> bool) -> Self {
+        let local =
+            self.local.iter().filter(|(name, _)| !gone(name)).map(|(name, local)| (name.clone(), local.clone()));
+        Self::new(self.links.clone(), local.collect(), self.remote.clone(), self.wanted.clone(), self.site.clone())
     }
 
     /// Where this call goes.
