@@ -31,8 +31,9 @@ use rustix::net::{
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long one holder may take to hand the socket on: it does nothing for it but send a message.
-const HAND_OVER: Duration = Duration::from_secs(1);
+/// How long one holder may take to hand the socket on. It does nothing for it but send a message, and yet may have to
+/// wait for a processor that is busy; whoever is not handed the socket cannot open it either.
+const HAND_OVER: Duration = Duration::from_secs(3);
 
 /// How long the address may be in the hands of somebody who is taking it or giving it up.
 const LOCK: Duration = Duration::from_secs(5);

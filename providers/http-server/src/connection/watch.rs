@@ -51,6 +51,10 @@ impl Patience {
     }
 }
 
+/// A connection that was asked something just now may be asked the next thing before its client has heard that the
+/// server leaves: it is read from for so long.
+const BREATH: u32 = 200;
+
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -249,6 +253,7 @@ impl Watch {
             Stage::Idle if age > limits.idle => Verdict::Finish(Some(Reason::Idle)),
             // Its client may be sending the first request just then.
             Stage::Fresh if leaving && age > LINGER => Verdict::Finish(None),
+            Stage::Idle if leaving && age <= BREATH && !self.http2.load(Relaxed) => Verdict::Keep,
             Stage::Idle | Stage::Serving if leaving => Verdict::Finish(None),
             _ => Verdict::Keep,
         }

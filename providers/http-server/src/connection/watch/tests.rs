@@ -52,7 +52,11 @@ fn while_the_server_leaves_only_what_has_begun_goes_on() {
     let request = one.begin();
     assert_eq!(ticks(&one, true, 1), Some((1, Verdict::Finish(None))));
     drop(request);
-    assert_eq!(ticks(&one, true, 1), Some((1, Verdict::Finish(None))));
+    let soon = Duration::from_millis(50);
+    let keeps = (0..10).take_while(|_| one.tick(soon, true, &PATIENCE) == Verdict::Keep).count();
+    assert_eq!(keeps, 4, "its client may be sending the next one");
+    one.is_http2();
+    assert_eq!(one.tick(soon, true, &PATIENCE), Verdict::Finish(None), "it was told, and takes what is on its way");
 }
 
 #[test]
