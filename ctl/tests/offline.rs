@@ -268,7 +268,7 @@ fn a_lattice_is_stopped_from_below_its_folder() {
 #[test]
 fn inspecting_tells_who_can_serve_each_import() {
     let folder = Folder::new();
-    let imports = ["wasi:cli/environment@0.2.3", "wasi:keyvalue/store@0.2.0-draft", "wasi:http/client@0.3.0"];
+    let imports = ["wasi:cli/environment@0.2.3", "wasi:keyvalue/store@0.2.0-draft", "wasi:http/client@0.4.0"];
     folder.write("plain.wasm", &component(&imports));
     let plain = folder.json(&["inspect", "plain.wasm"]);
     assert_eq!(plain["issuer"], Value::Null);

@@ -33,3 +33,4 @@ mod table;
 mod unenrolled_host;
 mod up_killed_leaves_nothing;
 mod user_leaves;
+mod wasi_releases;

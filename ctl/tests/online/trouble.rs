@@ -14,11 +14,11 @@ async fn what_can_never_run_is_refused_before_anything_is_stored() {
     let stranger = KeyPair::generate(KeyKind::Account);
     let unsigned = lattice.folder.write("unsigned.wasm", component(&[]));
     let text = lattice.folder.write("text.wasm", "hello");
-    let future = lattice.artifact("future", &["wasi:http/client@0.3.0", "wasi:io/poll@0.2.0"], None);
+    let future = lattice.artifact("future", &["wasi:http/client@0.4.0", "wasi:io/poll@0.2.0"], None);
     let theirs = lattice.artifact("theirs", &[], Some(&stranger));
     lattice.fails(&["start", "actor", &unsigned], 4, &["unsigned", "claims sign"]).await;
     lattice.fails(&["start", "actor", &text], 2, &["text.wasm"]).await;
-    lattice.fails(&["start", "actor", &future], 2, &["wasi:http/client@0.3.0"]).await;
+    lattice.fails(&["start", "actor", &future], 2, &["wasi:http/client@0.4.0"]).await;
     lattice.fails(&["start", "actor", &theirs], 4, &["unknown_issuer", &stranger.public(), "trust add issuer"]).await;
     lattice.fails(&["start", "actor", "absent.wasm"], 2, &["absent.wasm"]).await;
     lattice.fails(&["start", "actor", "sha256:zz"], 2, &["sha256:zz", "digest"]).await;

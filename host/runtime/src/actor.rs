@@ -16,14 +16,12 @@ use futures::future::BoxFuture;
 use mesh_lattice::{
     CallError, Caller, Code, Deadline, Interface, Invocation, LinkName, Name, Reply, Serve, TraceContext,
     application::{DEFAULT_CONCURRENCY, Limits, Values},
-    wit::http::HANDLE,
 };
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 use wasmtime::component::{Component, InstancePre};
-use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
 use crate::{
     admission::{Admission, Slot},
@@ -33,7 +31,7 @@ use crate::{
         exports::{Exports, Function},
         held::{Held, Taker},
     },
-    engine::Engine,
+    engine::{Engine, EngineError, runner::Runner},
     http,
     imports::{keyvalue, messaging},
     instance::Idle,
@@ -83,6 +81,9 @@ pub enum ActorError {
     /// It has no code.
     #[error(transparent)]
     Compile(CompileError),
+    /// There is no engine for what it needs.
+    #[error("no engine for it")]
+    Engine(#[source] EngineError),
     /// It imports what no host of this version can serve.
     #[error("no host can serve {}", .imports.join(", "))]
     Unservable {
@@ -137,7 +138,7 @@ pub(crate) struct Shared {
     /// Its code, with everything that it imports.
     pub(crate) pre: InstancePre<State>,
     /// Where its functions of `wasi:http` are, if it serves that.
-    pub(crate) http: Option<ProxyIndices>,
+    pub(crate) http: Option<http::Handler>,
     /// Where its handler of messages is, if it has one.
     pub(crate) handler: Option<Handler>,
     exports: Exports,
@@ -150,10 +151,11 @@ pub(crate) struct Shared {
     pub(crate) output: Arc<Output>,
     pub(crate) keyvalue: keyvalue::Spelled,
     pub(crate) messaging: messaging::Spelled,
-    /// `wasi:http/outgoing-handler` as this component spells it.
+    /// Requests of HTTP that go out, as this component spells them.
     pub(crate) outgoing: Interface,
-    /// An actor keeps its engine: without the ticker nothing would stop its guests.
     pub(crate) engine: Engine,
+    /// An actor keeps what runs it: without the ticker nothing would stop its guests.
+    pub(crate) runner: Arc<Runner>,
     /// What is left of guests whose head is out.
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -180,21 +182,16 @@ pub(crate) struct Ticket {
 
 impl Shared {
     fn new(
-        engine: &Engine,
+        (engine, runner): (&Engine, Arc<Runner>),
         pre: InstancePre<State>,
         config: ActorConfig,
         calls: Arc<dyn Serve>,
         surface: Surface,
     ) -> Result<Self, ActorError> {
-        let serves_http = surface.exports.interfaces().any(|export| is_http(export, &["incoming-handler"]));
-        let spelled = |name: &&Interface| name.package() == "wasi:http" && name.interface() == "outgoing-handler";
-        let outgoing = match surface.imports.iter().find(spelled) {
-            Some(interface) => interface.clone(),
-            None => "wasi:http/outgoing-handler@0.2.0".parse()?,
-        };
         Ok(Self {
             handler: Handler::of(&pre, surface.exports.interfaces())?,
-            http: serves_http.then(|| ProxyIndices::new(&pre)).transpose()?,
+            http: http::Handler::of(&pre, surface.exports.interfaces())?,
+            outgoing: http::spelled(&surface.imports)?,
             pre,
             exports: surface.exports,
             name: config.name.clone(),
@@ -206,8 +203,8 @@ impl Shared {
             output: Arc::new(Output::new(config.name)),
             keyvalue: keyvalue::Spelled::new()?,
             messaging: messaging::Spelled::new()?,
-            outgoing,
             engine: engine.clone(),
+            runner,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             idle: Idle::new(config.reuse),
@@ -216,6 +213,11 @@ impl Shared {
             calls_taken: AtomicU64::new(0),
             errors: AtomicU64::new(0),
         })
+    }
+
+    /// Whether instances may wait for another call: not where memory or slots are half used.
+    pub(crate) fn has_room_for_idle(&self) -> bool {
+        self.runner.is_roomy() && self.engine.budget().is_roomy()
     }
 
     /// The right to an instance, when its turn has come.
@@ -232,18 +234,19 @@ impl Shared {
 
 impl Actor {
     pub(crate) fn link(
-        engine: &Engine,
+        (engine, runner): (&Engine, Arc<Runner>),
         component: &Component,
         config: ActorConfig,
         calls: Arc<dyn Serve>,
     ) -> Result<Self, ActorError> {
-        let surface = Surface::of(engine.wasmtime(), component);
+        let surface = Surface::of(runner.wasmtime(), component);
         if !surface.unservable.is_empty() {
             return Err(ActorError::Unservable { imports: surface.unservable });
         }
-        let pre = engine.linker_for(&surface)?.instantiate_pre(component)?;
+        let pre = runner.linker_for(&surface)?.instantiate_pre(component)?;
         let (imports, exports) = (surface.imports.clone(), surface.exports.interfaces().cloned().collect());
-        Ok(Self { shared: Arc::new(Shared::new(engine, pre, config, calls, surface)?), imports, exports })
+        let shared = Shared::new((engine, runner), pre, config, calls, surface)?;
+        Ok(Self { shared: Arc::new(shared), imports, exports })
     }
 
     /// The interfaces that it calls and that a link has to serve.
@@ -334,8 +337,7 @@ impl Actor {
     /// What a call asks for, where the actor has it.
     fn work(&self, invocation: &Invocation) -> Result<Work, CallError> {
         let (interface, operation) = (&invocation.interface, invocation.operation.as_ref());
-        let is_request = operation == HANDLE && is_http(interface, &["incoming-handler", "outgoing-handler"]);
-        if is_request && self.shared.http.is_some() {
+        if self.shared.http.is_some() && http::is_meant(interface, operation) {
             return Ok(Work::Http);
         }
         if self.shared.handler.is_some() && messages::are_meant(invocation) {
@@ -374,11 +376,4 @@ impl Drop for Actor {
         self.shared.held.close();
         self.shared.stopping.cancel();
     }
-}
-
-/// Whether this is one of these interfaces of `wasi:http` 0.2. A caller spells its own side of the call.
-fn is_http(interface: &Interface, names: &[&str]) -> bool {
-    let Some(rest) = interface.as_str().strip_prefix("wasi:http/") else { return false };
-    let (name, version) = rest.split_once('@').unwrap_or((rest, "0.2.0"));
-    names.contains(&name) && version.starts_with("0.2.")
 }

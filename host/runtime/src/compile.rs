@@ -2,14 +2,12 @@
 //! from the cache where it has an authentic copy.
 
 pub(crate) mod cache;
+mod release;
 mod shape;
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
@@ -20,6 +18,7 @@ use wasmtime::component::Component;
 
 use cache::Cache;
 pub use cache::CacheError;
+pub(crate) use release::needs_concurrency;
 
 use crate::engine::{EngineConfig, EngineError};
 
@@ -58,30 +57,25 @@ pub enum CompileError {
     Interrupted,
 }
 
-/// Compiles, and remembers what it compiled.
+/// Compiles for every engine of a host, and counts.
 pub(crate) struct Compiler {
-    engine: wasmtime::Engine,
     threads: ThreadPool,
     one_at_a_time: Arc<Semaphore>,
-    cache: Option<Arc<Cache>>,
     limit: usize,
     compilations: Arc<AtomicU64>,
 }
 
 impl Compiler {
-    pub(crate) fn new(engine: wasmtime::Engine, config: &EngineConfig) -> Result<Self, EngineError> {
+    pub(crate) fn new(config: &EngineConfig) -> Result<Self, EngineError> {
         let threads = ThreadPoolBuilder::new()
             .num_threads(config.compile_threads.get())
             .thread_name(|index| format!("compile-{index}"))
             .start_handler(|_| lower_priority())
             .build()
             .map_err(|error| EngineError::Thread(std::io::Error::other(error)))?;
-        let cache = config.cache_dir.as_deref().map(|dir: &Path| Cache::open(dir, &engine)).transpose()?;
         Ok(Self {
-            engine,
             threads,
             one_at_a_time: Arc::new(Semaphore::new(1)),
-            cache: cache.map(Arc::new),
             limit: config.max_component_bytes,
             compilations: Arc::default(),
         })
@@ -91,9 +85,14 @@ impl Compiler {
         self.compilations.load(Ordering::Relaxed)
     }
 
-    /// The code of these bytes, whose digest this is. Dropping the future does not stop a compilation that runs: its
+    /// The code of these bytes for this engine, whose digest this is. Dropping the future does not stop a compilation that runs: its
     /// result is in the cache for the next one who asks.
-    pub(crate) async fn component(&self, digest: Digest, bytes: Bytes) -> Result<Component, CompileError> {
+    pub(crate) async fn component(
+        &self,
+        (engine, cache): (wasmtime::Engine, Option<Arc<Cache>>),
+        digest: Digest,
+        bytes: Bytes,
+    ) -> Result<Component, CompileError> {
         if bytes.len() > self.limit {
             return Err(CompileError::TooLarge { bytes: bytes.len(), limit: self.limit });
         }
@@ -103,7 +102,6 @@ impl Compiler {
         }
         let turn = Arc::clone(&self.one_at_a_time).acquire_owned().await.map_err(|_| CompileError::Interrupted)?;
         let (done, result) = oneshot::channel();
-        let (engine, cache) = (self.engine.clone(), self.cache.clone());
         let compilations = Arc::clone(&self.compilations);
         self.threads.spawn(move || {
             let result = load_or_compile(&engine, cache.as_deref(), digest, &bytes, &compilations);

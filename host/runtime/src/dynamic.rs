@@ -24,6 +24,12 @@
 //! types too large or nested too deep. An actor that imports such a function does not start, and the reason says
 //! which; one that exports it starts, and a call of that function is `unsupported`.
 //!
+//! # Asynchronous functions
+//!
+//! A guest may go on while a call is out, and have many out at once; each is a call like any other. Where one is called,
+//! the answer leaves when the guest has nothing more to do: what it does behind its answer belongs to the call, is
+//! limited by its deadline, and the instance serves nobody else until then.
+//!
 //! | module | owns |
 //! |---|---|
 //! | `signature` | the type of a function, and why it cannot cross |

@@ -1,9 +1,10 @@
-//! One wasmtime engine for all actors of a host: its configuration, its instance pool, its epoch ticker.
+//! What runs all actors of a host: the engines, how they are configured, what they share.
 //!
 //! Built by `meshd`'s build order and handed to whoever starts actors. Cheap to clone; the last clone that goes stops
-//! the ticker's thread.
+//! the tickers' threads.
 
 mod machine;
+pub(crate) mod runner;
 mod ticker;
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
@@ -13,21 +14,16 @@ use mesh_lattice::{
     Serve,
     handle::{Liveness, Origin},
 };
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use wasmtime::{
-    Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, component::Linker,
-};
 
 use crate::{
     actor::{Actor, ActorConfig, ActorError},
-    compile::{CacheError, CompileError, Compiler},
+    compile::{CacheError, CompileError, Compiler, needs_concurrency},
     dynamic::mint::Mint,
-    limits::{Budget, MAX_TABLE_ELEMENTS},
-    linker,
-    state::State,
-    surface::Surface,
+    limits::Budget,
 };
-use ticker::Ticker;
+use runner::{Kind, Runner};
 
 /// How an engine is built.
 #[derive(Debug, Clone)]
@@ -96,17 +92,15 @@ impl From<wasmtime::Error> for EngineError {
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
-    wasmtime: wasmtime::Engine,
-    linker: Linker<State>,
+    config: EngineConfig,
+    sequential: Arc<Runner>,
+    /// Made for the first actor that needs it.
+    concurrent: Mutex<Option<Arc<Runner>>>,
     compiler: Compiler,
     budget: Arc<Budget>,
-    /// Instances that there is room for, where they live in a pool.
-    slots: Option<u32>,
     /// Guests that spin run here only: one core less than there are, so that the others keep one.
     lane: Arc<Semaphore>,
     mint: Mint,
-    liveness: Option<Arc<dyn Liveness>>,
-    _ticker: Ticker,
 }
 
 impl Engine {
@@ -116,21 +110,14 @@ impl Engine {
     ///
     /// Where wasmtime, the machine or the cache directory does not allow it.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let (wasmtime, slots) = build(&config)?;
-        let ticker = Ticker::start(wasmtime.clone()).map_err(EngineError::Thread)?;
-        let linker = linker::with_host_functions(&wasmtime)?;
-        let mint = Mint::new(config.origin.clone()).map_err(|_| EngineError::Random)?;
-        let compiler = Compiler::new(wasmtime.clone(), &config)?;
         Ok(Self(Arc::new(Inner {
-            linker,
-            compiler,
+            sequential: Arc::new(Runner::new(&config, Kind::Sequential)?),
+            concurrent: Mutex::new(None),
+            compiler: Compiler::new(&config)?,
             budget: Arc::new(Budget::new(config.memory_bytes)),
-            slots,
-            mint,
-            liveness: config.liveness,
             lane: Arc::new(Semaphore::new(machine::cores().get().saturating_sub(1).max(1))),
-            _ticker: ticker,
-            wasmtime,
+            mint: Mint::new(config.origin.clone()).map_err(|_| EngineError::Random)?,
+            config,
         })))
     }
 
@@ -145,16 +132,22 @@ impl Engine {
         config: ActorConfig,
         calls: Arc<dyn Serve>,
     ) -> Result<Arc<Actor>, ActorError> {
-        let component = self.0.compiler.component(verified.digest(), verified.bytes().clone()).await?;
-        Actor::link(self, &component, config, calls).map(Arc::new)
+        let runner = self.runner_for(verified.bytes())?;
+        let component = runner.compile(&self.0.compiler, verified.digest(), verified.bytes().clone()).await?;
+        Actor::link((self, runner), &component, config, calls).map(Arc::new)
     }
 
-    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.0.wasmtime
-    }
-
-    pub(crate) fn linker_for(&self, surface: &Surface) -> wasmtime::Result<Linker<State>> {
-        linker::for_component(&self.0.linker, surface)
+    fn runner_for(&self, component: &[u8]) -> Result<Arc<Runner>, EngineError> {
+        if !needs_concurrency(component) {
+            return Ok(Arc::clone(&self.0.sequential));
+        }
+        let mut made = self.0.concurrent.lock();
+        let runner = match made.take() {
+            Some(runner) => runner,
+            None => Arc::new(Runner::new(&self.0.config, Kind::Concurrent)?),
+        };
+        *made = Some(Arc::clone(&runner));
+        Ok(runner)
     }
 
     pub(crate) fn mint(&self) -> &Mint {
@@ -162,7 +155,7 @@ impl Engine {
     }
 
     pub(crate) fn liveness(&self) -> Option<&Arc<dyn Liveness>> {
-        self.0.liveness.as_ref()
+        self.0.config.liveness.as_ref()
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {
@@ -171,12 +164,6 @@ impl Engine {
 
     pub(crate) fn lane(&self) -> &Arc<Semaphore> {
         &self.0.lane
-    }
-
-    /// Whether instances may wait for another call: not where memory or slots are half used.
-    pub(crate) fn has_room_for_idle(&self) -> bool {
-        let live = self.0.wasmtime.pooling_allocator_metrics().map_or(0, |metrics| metrics.component_instances());
-        self.0.slots.is_none_or(|slots| live <= u64::from(slots / 2)) && self.0.budget.is_roomy()
     }
 
     /// Bytes of linear memory that live instances hold.
@@ -192,67 +179,14 @@ impl Engine {
     }
 }
 
+impl From<EngineError> for ActorError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
 impl From<CompileError> for ActorError {
     fn from(error: CompileError) -> Self {
         Self::Compile(error)
     }
-}
-
-/// The pool reserves address space, which small machines limit: fewer slots are tried before none. Says how many
-/// there are.
-fn build(config: &EngineConfig) -> Result<(wasmtime::Engine, Option<u32>), EngineError> {
-    if !config.pooling {
-        return Ok((wasmtime::Engine::new(&wasmtime_config(None))?, None));
-    }
-    let mut instances = config.instances.max(1);
-    loop {
-        match wasmtime::Engine::new(&wasmtime_config(Some(instances))) {
-            Err(error) if instances > 16 => {
-                tracing::warn!(instances, "the instance pool does not fit, trying a smaller one: {error:#}");
-                instances /= 4;
-            }
-            result => return Ok((result?, Some(instances))),
-        }
-    }
-}
-
-fn wasmtime_config(pool: Option<u32>) -> Config {
-    let mut config = Config::new();
-    config
-        .wasm_component_model(true)
-        // Guests of WASI 0.2 never use it, and each store would pay for it.
-        .concurrency_support(false)
-        .epoch_interruption(true)
-        .memory_init_cow(true)
-        // A backtrace for each trap would make traps a way to burn the host's time.
-        .wasm_backtrace_max_frames(None)
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
-        .max_wasm_stack(512 << 10)
-        .async_stack_size(2 << 20);
-    if let Some(instances) = pool {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool_config(instances)));
-    }
-    config
-}
-
-fn pool_config(instances: u32) -> PoolingAllocationConfig {
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(instances)
-        .total_stacks(instances)
-        // A component has one main module and some small ones around it, most without a memory or a table.
-        .total_core_instances(instances.saturating_mul(8))
-        .total_memories(instances.saturating_mul(2))
-        .total_tables(instances.saturating_mul(4))
-        .table_elements(MAX_TABLE_ELEMENTS)
-        .max_tables_per_module(4)
-        .max_memories_per_module(4)
-        .max_core_instance_size(4 << 20)
-        .max_component_instance_size(4 << 20)
-        // A slot is made clean by clearing the pages that were written, found with PAGEMAP_SCAN where the kernel has
-        // it, instead of giving all of them back and faulting them in again.
-        .pagemap_scan(Enabled::Auto)
-        .linear_memory_keep_resident(2 << 20)
-        .table_keep_resident(256 << 10)
-        .max_unused_warm_slots(instances.min(64));
-    pool
 }

@@ -1,4 +1,4 @@
-//! `wasi:http/incoming-handler` of an actor: the hot path.
+//! Requests of HTTP to an actor, whichever release of `wasi:http` it speaks: the hot path.
 //!
 //! ```text
 //! guest is polled in the task of whoever calls ─┬─ done first ──► head and body are there: answered, instance gone or idle
@@ -10,16 +10,17 @@
 //! still at work when the head is out.
 
 mod body;
+mod handler;
 mod outgoing;
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use mesh_lattice::{
     Answer, Body, CallError, Code, Deadline, Params, Reply, TraceContext,
     wit::{self, Outcome, http::ResponseHead},
 };
 use tokio::sync::oneshot;
-use wasmtime_wasi_http::p2::{bindings::http::types::ErrorCode, body::HyperOutgoingBody};
+use wasmtime_wasi_http::{Error as HttpError, p2::body::HyperOutgoingBody};
 
 use crate::{
     actor::{Shared, Ticket},
@@ -29,12 +30,14 @@ use crate::{
 };
 pub(crate) use body::RequestBody;
 use body::ResponseBody;
+pub(crate) use handler::{Handler, Loaded, is_meant};
+pub(crate) use outgoing::spelled;
 
 /// A call whose bodies do not move for this long is over.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// What the guest answers with.
-pub(crate) type Head = Result<http::Response<HyperOutgoingBody>, ErrorCode>;
+pub(crate) type Head = Result<http::Response<HyperOutgoingBody>, HttpError>;
 
 /// One request on its way to a guest.
 pub(crate) struct Incoming {
@@ -80,6 +83,10 @@ pub(crate) async fn serve(shared: &Arc<Shared>, request: Incoming, ticket: Ticke
             // The guest is at work and will not answer any more: what became of it says why.
             let Ok(head) = received else { return guest.await.and(Err(no_answer("the guest dropped its answer"))) };
             meter.set_head_is_out();
+            // An engine with support for concurrency says "later" once more when all has been done.
+            if shared.runner.is_concurrent() && let Poll::Ready(result) = futures::poll!(&mut guest) {
+                return result.and_then(|()| reply(head, wire, |body| body::finished(body, &meter)));
+            }
             reply(head, wire, |body| Some(stream(shared, body, guest, meter, ticket)))
         }
         () = &mut late => Err(meter.fail_late()),
@@ -113,7 +120,7 @@ fn with_host(mut parts: http::request::Parts) -> http::request::Parts {
 
 /// The reply with this head, and the body that `body` makes.
 fn reply(head: Head, wire: bool, body: impl FnOnce(HyperOutgoingBody) -> Option<Body>) -> Result<Reply, CallError> {
-    let response = head.map_err(|code| no_answer(&format!("the guest answered with an error: {code:?}")))?;
+    let response = head.map_err(|error| no_answer(&format!("the guest answered with an error: {error:?}")))?;
     let (parts, hyper_body) = response.into_parts();
     let answer = match wire {
         false => Answer::Http(Box::new(parts)),

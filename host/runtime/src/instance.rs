@@ -13,6 +13,7 @@
 //! host, a body or a bucket for example, when its call is over, is not used again.
 
 use std::{
+    future::poll_fn,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -29,16 +30,12 @@ use wasmtime::{
     Store,
     component::{self, ResourceAny},
 };
-use wasmtime_wasi_http::{
-    WasiHttpView as _,
-    p2::bindings::{Proxy, http::types::Scheme},
-};
 
 use crate::{
     actor::Shared,
     dynamic::{codec, exports::Function},
     failure,
-    http::{Head, RequestBody},
+    http::{Head, Loaded, RequestBody},
     limits::Usage,
     outbound::Outbound,
     state::State,
@@ -58,7 +55,9 @@ pub(crate) struct Instance {
 struct Live {
     instance: component::Instance,
     /// Its functions of `wasi:http`, where it serves that and was asked to.
-    proxy: Option<Proxy>,
+    http: Option<Loaded>,
+    /// What the engine keeps of an instance that does nothing.
+    at_rest: usize,
 }
 
 impl Instance {
@@ -70,7 +69,7 @@ impl Instance {
             return idle;
         }
         let usage = Usage::new(Arc::clone(shared.engine.budget()), shared.limits.memory_bytes);
-        let store = State::new(outbound, usage).into_store(shared.engine.wasmtime());
+        let store = State::new(outbound, usage).into_store(shared.runner.wasmtime());
         Self { store, live: None, calls_left: shared.idle.reuse }
     }
 
@@ -83,7 +82,8 @@ impl Instance {
             Some(live) => Ok(live),
             None => {
                 let instance = self.shared().pre.instantiate_async(&mut self.store).await?;
-                Ok(Live { instance, proxy: None })
+                let at_rest = self.concurrent_state();
+                Ok(Live { instance, http: None, at_rest })
             }
         }
     }
@@ -111,10 +111,22 @@ impl Instance {
         let exported = live.instance.get_func(&mut self.store, function.index);
         let exported = exported.ok_or_else(|| wasmtime::Error::msg("the function is not there"))?;
         let result = codec::call(&mut self.store, &exported, function.signature()?, params, own).await;
+        let result = match result {
+            Ok(result) => self.settle().await.map(|()| result),
+            Err(error) => Err(error),
+        };
         if result.as_ref().map_or_else(|error| error.is::<codec::NotEntered>(), |_| true) {
             self.keep(live);
         }
         result
+    }
+
+    /// Lets the guest do what it still has to do behind its answer.
+    async fn settle(&mut self) -> wasmtime::Result<()> {
+        if !self.shared().runner.is_concurrent() {
+            return Ok(());
+        }
+        self.store.run_concurrent(async |guest| poll_fn(|cx| guest.poll_no_interesting_tasks(cx)).await).await
     }
 
     /// Ends a resource of the guest.
@@ -143,6 +155,7 @@ impl Instance {
         let shared = self.shared();
         let handler = shared.handler.as_ref().ok_or_else(|| wasmtime::Error::msg("the actor handles no messages"))?;
         let outcome = handler.handle(&mut self.store, &live.instance, message).await?;
+        self.settle().await?;
         self.keep(live);
         Ok(outcome)
     }
@@ -153,20 +166,17 @@ impl Instance {
         request: http::Request<RequestBody>,
         answer: oneshot::Sender<Head>,
     ) -> wasmtime::Result<()> {
-        let mut view = self.store.data_mut().http();
-        let request = view.new_incoming_request(Scheme::Http, request)?;
-        let answer = view.new_response_outparam(answer)?;
         let mut live = self.start().await?;
-        let proxy = match live.proxy.take() {
-            Some(proxy) => proxy,
+        let http = match live.http.take() {
+            Some(http) => http,
             None => {
                 let shared = self.shared();
-                let indices = shared.http.as_ref().ok_or_else(|| wasmtime::Error::msg("the actor serves no HTTP"))?;
-                indices.load(&mut self.store, &live.instance)?
+                let handler = shared.http.as_ref().ok_or_else(|| wasmtime::Error::msg("the actor serves no HTTP"))?;
+                handler.load(&mut self.store, &live.instance)?
             }
         };
-        proxy.wasi_http_incoming_handler().call_handle(&mut self.store, request, answer).await?;
-        live.proxy = Some(proxy);
+        http.handle(&mut self.store, request, answer).await?;
+        live.http = Some(http);
         self.keep(live);
         Ok(())
     }
@@ -179,11 +189,23 @@ impl Instance {
     }
 
     /// Keeps it for the next call, where it may be.
-    pub(crate) fn retire(self) {
-        if self.calls_left > 0 && self.live.is_some() && self.store.data().keeps_nothing() {
+    pub(crate) fn retire(mut self) {
+        if self.calls_left > 0 && self.is_clean() {
             let shared = self.shared();
             shared.idle.keep(self, &shared);
         }
+    }
+
+    /// Whether it went through its last call in good order, and nothing is left of that: no resource of the host, no
+    /// stream, nothing that it still waits for.
+    fn is_clean(&mut self) -> bool {
+        let Some(at_rest) = self.live.as_ref().map(|live| live.at_rest) else { return false };
+        self.store.data().keeps_nothing() && self.concurrent_state() <= at_rest
+    }
+
+    /// Tasks, streams and futures that the engine keeps.
+    fn concurrent_state(&mut self) -> usize {
+        if self.shared().runner.is_concurrent() { self.store.concurrent_state_table_size() } else { 0 }
     }
 }
 
@@ -221,7 +243,7 @@ impl Idle {
 
     /// Instances that wait hold slots and memory, which they may not take from those that work.
     fn keep(&self, mut instance: Instance, shared: &Arc<Shared>) {
-        if !shared.engine.has_room_for_idle() {
+        if !shared.has_room_for_idle() {
             return;
         }
         instance.store.data_mut().rest();

@@ -34,6 +34,13 @@ fn add_io(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     io::streams::add_to_linker::<State, HasTable>(linker, |state| &mut state.table)
 }
 
+/// The interfaces of WASI 0.3, which stand on the same context as those of 0.2: what a guest may not reach by one it may
+/// not reach by the other.
+pub(crate) fn add_wasi_0_3(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p3::add_to_linker(linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(linker)
+}
+
 struct HasTable;
 
 impl wasmtime::component::HasData for HasTable {

@@ -12,6 +12,7 @@
 //! place less than there are processors, so that spinners slow each other down and not their neighbours.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::Pin,
     sync::{
@@ -164,7 +165,10 @@ impl<T, F: Future<Output = Result<T, CallError>>> Future for Metered<F> {
         let this = &mut *self;
         let Some(guest) = &mut this.guest else { return Poll::Pending };
         let reading = this.meter.read();
-        let polled = guest.as_mut().poll(cx);
+        let polled = {
+            let _polled = Polled::now(&this.meter);
+            guest.as_mut().poll(cx)
+        };
         this.meter.used.fetch_add(reading.elapsed(), Ordering::Relaxed);
         this.meter.polls.fetch_add(1, Ordering::Relaxed);
         if this.meter.ticks.load(Ordering::Relaxed) > 1 {
@@ -185,7 +189,32 @@ impl<T, F: Future<Output = Result<T, CallError>>> Future for Metered<F> {
     }
 }
 
-/// Work that is done within a guest's poll and is not the guest's: another actor, or a provider of this process.
+thread_local! {
+    /// The meter of the guest that this thread polls, by where it lies.
+    static POLLED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Says whose guest is polled, for as long as it lives.
+struct Polled(usize);
+
+impl Polled {
+    fn now(meter: &Arc<Meter>) -> Self {
+        Self(POLLED.replace(Arc::as_ptr(meter).addr()))
+    }
+
+    fn is(meter: &Arc<Meter>) -> bool {
+        POLLED.get() == Arc::as_ptr(meter).addr()
+    }
+}
+
+impl Drop for Polled {
+    fn drop(&mut self) {
+        POLLED.set(self.0);
+    }
+}
+
+/// Work that is done within a guest's poll and is not the guest's: another actor, or a provider of this process. Polled
+/// elsewhere, it takes nothing off the guest's time.
 pub(crate) struct Outside<F> {
     meter: Arc<Meter>,
     work: F,
@@ -201,6 +230,9 @@ impl<F: Future + Unpin> Future for Outside<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !Polled::is(&self.meter) {
+            return Pin::new(&mut self.work).poll(cx);
+        }
         let reading = self.meter.read();
         let polled = Pin::new(&mut self.work).poll(cx);
         self.meter.used.fetch_sub(reading.elapsed(), Ordering::Relaxed);
@@ -249,5 +281,26 @@ mod tests {
             Ok(())
         });
         guest.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_others_do_elsewhere_gives_a_guest_no_time() {
+        let meter = meter(Duration::from_millis(20));
+        let elsewhere = Arc::clone(&meter);
+        let guest = Metered::new(Arc::clone(&meter), async {
+            for _ in 0..FREE_POLLS + 10 {
+                spin(Duration::from_millis(5));
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        });
+        let others = async {
+            for _ in 0..FREE_POLLS + 10 {
+                Outside::new(Arc::clone(&elsewhere), Box::pin(async { spin(Duration::from_millis(5)) })).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        let (ended, ()) = tokio::join!(guest, others);
+        assert_eq!(ended.unwrap_err().code, Code::CpuLimit);
     }
 }

@@ -1,6 +1,6 @@
 //! What a component imports and exports, sorted by who can serve it.
 
-use mesh_claims::surface::{HOST_INTERFACES, WASI_RELEASES};
+use mesh_claims::surface::{HOST_INTERFACES, Server, WASI_RELEASES, server_of};
 use mesh_lattice::{Interface, wit};
 use wasmtime::{
     Engine,
@@ -28,9 +28,6 @@ const ADAPTED: [&str; 9] = [
     wit::messaging::REQUEST_REPLY,
 ];
 
-/// The package of calls to the outside: of `wasi:http`, the one interface that needs a link.
-const OUTGOING: &str = "wasi:http/outgoing-handler";
-
 /// A component's imports and exports.
 #[derive(Default)]
 pub(crate) struct Surface {
@@ -54,21 +51,12 @@ enum Who {
 }
 
 fn who_serves(name: &str) -> Who {
-    let (path, version) = match name.split_once('@') {
-        Some((path, version)) => (path, Some(version)),
-        None => (name, None),
-    };
-    let package = path.split('/').next().unwrap_or(path);
-    if WASI_RELEASES.contains(&package) {
-        return match version.and_then(|version| version.strip_prefix("0.2.")) {
-            Some(patch) if !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()) => {
-                if path == OUTGOING {
-                    Who::Link
-                } else {
-                    Who::Host
-                }
-            }
-            _ => Who::Nobody,
+    let Ok(interface) = name.parse::<Interface>() else { return Who::Unknown };
+    if WASI_RELEASES.contains(&interface.package()) {
+        return match server_of(&interface) {
+            Server::Host => Who::Host,
+            Server::Link => Who::Link,
+            Server::Nobody => Who::Nobody,
         };
     }
     if HOST_INTERFACES.contains(&name) {

@@ -63,12 +63,18 @@ pub enum Server {
     Nobody,
 }
 
-/// Packages that follow the releases of WASI: of these a host has 0.2, and no other.
+/// Packages that follow the releases of WASI: of these a host has 0.2 and 0.3, and no other.
 pub const WASI_RELEASES: [&str; 7] =
     ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:http", "wasi:io", "wasi:random", "wasi:sockets"];
 
-/// The one interface of these packages that a host does not serve itself: calls to the outside.
-const OUTGOING: &str = "outgoing-handler";
+/// Of these packages, the one that ended with 0.2.
+const ENDED: &str = "wasi:io";
+
+/// The interfaces of these packages that a host does not serve itself, by their release: calls to the outside.
+const OUTGOING: [(&str, Release); 2] = [("outgoing-handler", Release::Second), ("client", Release::Third)];
+
+/// The interface of 0.3 that stands between a client and another handler: no host has anything to put behind it.
+const BEHIND: (&str, &str) = ("wasi:http", "handler");
 
 /// What a host serves itself beside them.
 pub const HOST_INTERFACES: [&str; 9] = [
@@ -86,18 +92,41 @@ pub const HOST_INTERFACES: [&str; 9] = [
 /// Who can serve this import.
 #[must_use]
 pub fn server_of(interface: &Interface) -> Server {
-    if WASI_RELEASES.contains(&interface.package()) {
-        return match interface.version() {
-            Some(version) if is_release_0_2(version) && interface.interface() == OUTGOING => Server::Link,
-            Some(version) if is_release_0_2(version) => Server::Host,
-            _ => Server::Nobody,
+    let (package, name) = (interface.package(), interface.interface());
+    if WASI_RELEASES.contains(&package) {
+        return match Release::of(interface) {
+            Some(Release::Third) if package == ENDED || (package, name) == BEHIND => Server::Nobody,
+            Some(release) if OUTGOING.contains(&(name, release)) => Server::Link,
+            Some(_) => Server::Host,
+            None => Server::Nobody,
         };
     }
     if HOST_INTERFACES.contains(&interface.as_str()) { Server::Host } else { Server::Link }
 }
 
-fn is_release_0_2(version: &str) -> bool {
-    version.strip_prefix("0.2.").is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()))
+/// A release of WASI that hosts have, with all of its minor ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Release {
+    Second,
+    Third,
+}
+
+impl Release {
+    fn of(interface: &Interface) -> Option<Self> {
+        let (release, patch) = match interface.version()?.split_at_checked(4)? {
+            ("0.2.", patch) => (Self::Second, patch),
+            ("0.3.", patch) => (Self::Third, patch),
+            _ => return None,
+        };
+        (!patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit())).then_some(release)
+    }
+}
+
+/// Whether this is the name of an interface of WASI 0.3.
+#[must_use]
+pub fn is_release_0_3(name: &str) -> bool {
+    let named = name.parse::<Interface>().ok();
+    named.is_some_and(|name| WASI_RELEASES.contains(&name.package()) && Release::of(&name) == Some(Release::Third))
 }
 
 impl Surface {

@@ -40,13 +40,13 @@ fn imports_are_sorted_by_who_can_serve_them() {
         ("wasi:cli/environment@0.2.3", &["get-environment"]),
         ("wasi:keyvalue/store@0.2.0-draft", &["open"]),
         ("acme:types/only@1.0.0", &[]),
-        ("wasi:http/client@0.3.0", &["send"]),
+        ("wasi:http/client@0.4.0", &["send"]),
         ("acme:orders/book", &["place", "cancel"]),
     ]);
     let surface = read(&bytes).unwrap();
     assert_eq!(surface.imports.len(), 5);
     assert_eq!(surface.linked_imports(), interfaces(&["wasi:keyvalue/store@0.2.0-draft", "acme:orders/book"]));
-    assert_eq!(surface.unservable(), ["wasi:http/client@0.3.0", "libc"]);
+    assert_eq!(surface.unservable(), ["wasi:http/client@0.4.0", "libc"]);
     let book = &surface.import_functions[&"acme:orders/book".parse::<Interface>().unwrap()];
     assert_eq!(book, &["place", "cancel"]);
     assert!(surface.exports.is_empty() && surface.other_imports.is_empty());
@@ -64,6 +64,12 @@ fn each_interface_has_its_server() {
         ("wasi:keyvalue/store@0.2.0-draft2", Server::Link),
         ("wasi:blobstore/container@0.2.0-draft", Server::Link),
         ("wasmcloud:messaging/consumer@0.2.0", Server::Link),
+        ("wasi:http/client@0.3.2", Server::Link),
+        ("wasi:http/types@0.3.0", Server::Host),
+        ("wasi:clocks/system-clock@0.3.1", Server::Host),
+        ("wasi:http/handler@0.3.0", Server::Nobody),
+        ("wasi:clocks/system-clock@0.3.0-rc-2026-01-06", Server::Nobody),
+        ("wasi:clocks/system-clock@0.30.0", Server::Nobody),
         ("wasi:io/poll@0.3.0", Server::Nobody),
         ("wasi:cli/run@0.1.0", Server::Nobody),
         ("wasi:clocks/wall-clock@0.2.0-rc-2023-12-05", Server::Nobody),

@@ -2,8 +2,12 @@
 //!
 //! Two names fit where namespace, package and interface are the same and the versions are: a WIT package promises
 //! nothing before 1.0 but what its own rule says, so only the one rule that is known to hold is applied, that the
-//! releases `0.2.x` of the `wasi` namespace fit each other. Drafts (`0.2.0-draft`) fit only themselves. A name
-//! without a version fits every version: that is what a person writes into a link.
+//! releases `0.2.x` of the `wasi` namespace fit each other, and the releases `0.3.x`. Drafts (`0.2.0-draft`) fit only
+//! themselves. A name without a version fits every version: that is what a person writes into a link.
+//!
+//! A request of HTTP is the same call in both releases, under two names: an actor is asked by `incoming-handler` of 0.2
+//! or by `handler` of 0.3, and asks by `outgoing-handler` or by `client`. So these fit each other, and who is linked by
+//! one name need not know which release the actor speaks.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -38,6 +42,13 @@ struct Parts<'a> {
     version: Option<&'a str>,
 }
 
+/// The two ends of a request of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Request {
+    Incoming,
+    Outgoing,
+}
+
 impl<'a> Parts<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let (path, version) = match text.split_once('@') {
@@ -58,10 +69,32 @@ impl<'a> Parts<'a> {
     }
 
     fn fits(&self, wanted: &Parts<'_>) -> bool {
+        if let (Some(one), Some(other)) = (self.request(), wanted.request()) {
+            return one == other;
+        }
         self.package == wanted.package
             && (wanted.interface.is_none() || self.interface == wanted.interface)
             && versions_fit(self.package, self.version, wanted.version)
     }
+}
+
+impl Parts<'_> {
+    /// Which end of a request of HTTP this names, by the name that it has in its release.
+    fn request(&self) -> Option<Request> {
+        let (request, release) = match (self.package, self.interface?) {
+            ("wasi:http", "incoming-handler") => (Request::Incoming, "0.2."),
+            ("wasi:http", "handler") => (Request::Incoming, "0.3."),
+            ("wasi:http", "outgoing-handler") => (Request::Outgoing, "0.2."),
+            ("wasi:http", "client") => (Request::Outgoing, "0.3."),
+            _ => return None,
+        };
+        self.version.is_none_or(|version| is_minor(version, release)).then_some(request)
+    }
+}
+
+fn is_minor(version: &str, release: &str) -> bool {
+    let patch = version.strip_prefix(release);
+    patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn is_label(text: &str) -> bool {
@@ -76,10 +109,8 @@ fn is_version(text: &str) -> bool {
 
 fn versions_fit(package: &str, one: Option<&str>, other: Option<&str>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return true };
-    let minor_release = |version: &str| {
-        version.strip_prefix("0.2.").is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()))
-    };
-    one == other || (package.starts_with("wasi:") && minor_release(one) && minor_release(other))
+    let release = |release| is_minor(one, release) && is_minor(other, release);
+    one == other || (package.starts_with("wasi:") && (release("0.2.") || release("0.3.")))
 }
 
 impl Interface {
@@ -108,6 +139,18 @@ impl Interface {
             (Some(one), Some(other)) => one.fits(&other),
             _ => false,
         }
+    }
+
+    /// Whether an actor is asked by this with a request of HTTP, in either release.
+    #[must_use]
+    pub fn is_incoming_http(&self) -> bool {
+        Parts::parse(&self.0).and_then(|parts| parts.request()) == Some(Request::Incoming)
+    }
+
+    /// Whether an actor asks by this with a request of HTTP, in either release.
+    #[must_use]
+    pub fn is_outgoing_http(&self) -> bool {
+        Parts::parse(&self.0).and_then(|parts| parts.request()) == Some(Request::Outgoing)
     }
 
     /// The full text.
@@ -219,6 +262,14 @@ mod tests {
         let table = [
             ("wasi:http/types@0.2.0", "wasi:http/types@0.2.12", true),
             ("wasi:http/types@0.2.0", "wasi:http/types@0.3.0", false),
+            ("wasi:http/types@0.3.0", "wasi:http/types@0.3.2", true),
+            ("wasi:http/types@0.3.0", "wasi:http/types@0.3.0-rc-1", false),
+            ("wasi:http/incoming-handler@0.2.2", "wasi:http/handler@0.3.2", true),
+            ("wasi:http/handler@0.3.0", "wasi:http/incoming-handler", true),
+            ("wasi:http/client@0.3.0", "wasi:http/outgoing-handler@0.2.0", true),
+            ("wasi:http/client@0.3.0", "wasi:http/incoming-handler@0.2.0", false),
+            ("wasi:http/handler@0.2.0", "wasi:http/incoming-handler@0.2.0", false),
+            ("acme:http/handler@0.3.0", "acme:http/incoming-handler@0.2.0", false),
             ("wasi:keyvalue/store@0.2.0-draft", "wasi:keyvalue/store@0.2.0-draft2", false),
             ("wasi:keyvalue/store@0.2.0-draft", "wasi:keyvalue/store@0.2.0", false),
             ("acme:a/b@0.2.0", "acme:a/b@0.2.1", false),

@@ -110,7 +110,7 @@ impl HttpClient {
     async fn call(&self, invocation: Invocation) -> Result<Reply, CallError> {
         let client = self.links.find(&invocation.caller, &invocation.link, &invocation.interface)?;
         let taken = self.intake.take()?;
-        if invocation.interface.interface() != "outgoing-handler" || &*invocation.operation != HANDLE {
+        if !invocation.interface.is_outgoing_http() || &*invocation.operation != HANDLE {
             return Err(CallError::new(Code::UnknownOperation, "requests go out by outgoing-handler's handle"));
         }
         let parts = match invocation.params {

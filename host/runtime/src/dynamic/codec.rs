@@ -5,6 +5,9 @@
 //! them and the guest's memory. The others, with resources above all, go through the engine's own kind of value, one for
 //! each byte of a `list<u8>`. What a call may take is bounded by what the engine allows a guest to hand over at once, in
 //! both directions, and more is `too_large`.
+//!
+//! Whether a function is asynchronous is between a guest and its own host: on the wire, and to the other side, a call is
+//! a call.
 
 mod handles;
 mod straight;
@@ -14,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mesh_lattice::{
-    CallError, Code,
+    CallError, Code, LinkName,
     value::{DecodeError, EncodeError, Type, decode_into, encode_from, encode_tuple_from},
 };
 use wasmtime::{
@@ -23,7 +26,7 @@ use wasmtime::{
 };
 
 use super::{imports::Import, mint::Refused, signature::Signature};
-use crate::{limits::HOSTCALL_FUEL, state::State};
+use crate::{limits::HOSTCALL_FUEL, outbound::Outbound, state::State};
 use val::{Looking, Making};
 
 /// Parameters of one call, read and found to be of the function's types.
@@ -110,30 +113,61 @@ pub(crate) fn define(linker: &mut LinkerInstance<'_, State>, name: &str, import:
     if let Some(plan) = import.signature.plan {
         return straight::define(linker, name, plan, import);
     }
-    linker.func_new_async(name, move |store, ty, params, results| {
+    if import.signature.is_async {
+        return linker.func_new_concurrent(name, move |guest, ty, params, results| {
+            let import = Arc::clone(&import);
+            Box::pin(async move {
+                let sent = guest.with(|mut store| Sent::of(&mut store.as_context_mut(), &import, params))?;
+                let answer = sent.call(&import).await;
+                guest.with(|mut store| receive(&mut store.as_context_mut(), (&import, &ty), sent, answer, results))
+            })
+        });
+    }
+    linker.func_new_async(name, move |mut store, ty, params, results| {
         let import = Arc::clone(&import);
-        Box::new(async move { pass(store, &import, &ty, params, results).await })
+        Box::new(async move {
+            let sent = Sent::of(&mut store, &import, params)?;
+            let answer = sent.call(&import).await;
+            receive(&mut store, (&import, &ty), sent, answer, results)
+        })
     })
 }
 
-/// One call of an import. What goes wrong with it, before or after the other side has it, is a call that failed.
-async fn pass(
-    mut store: StoreContextMut<'_, State>,
-    import: &Import,
-    ty: &ComponentFunc,
-    params: &[Val],
+/// A call of an import on its way, with nothing of the guest in it: it need not wait for the answer.
+struct Sent {
+    given: handles::Given,
+    /// The link that it goes along, and that handles in its answer go back along.
+    link: LinkName,
+    outbound: Outbound,
+    params: Result<Bytes, CallError>,
+}
+
+impl Sent {
+    fn of(store: &mut StoreContextMut<'_, State>, import: &Import, params: &[Val]) -> wasmtime::Result<Self> {
+        let given = handles::give(store, params)?;
+        let params = write_params(&import.signature, &given, params);
+        let outbound = store.data().outbound.clone();
+        let link = given.link().unwrap_or_else(|| import.link(&outbound));
+        Ok(Self { given, link, outbound, params })
+    }
+
+    async fn call(&self, import: &Import) -> Result<Bytes, CallError> {
+        let along = self.given.along(self.outbound.shared.engine.mint());
+        import.call(&self.outbound, self.params.clone()?, along).await
+    }
+}
+
+/// Gives a guest the answer. What goes wrong with a call, before or after the other side has it, is a call that failed.
+fn receive(
+    store: &mut StoreContextMut<'_, State>,
+    (import, ty): (&Import, &ComponentFunc),
+    Sent { given, link, .. }: Sent,
+    answer: Result<Bytes, CallError>,
     results: &mut [Val],
 ) -> wasmtime::Result<()> {
-    let given = handles::give(&mut store, params)?;
-    let outbound = store.data().outbound.clone();
-    let answer = match write_params(&import.signature, &given, params) {
-        Ok(params) => import.call(&outbound, params, given.along(outbound.shared.engine.mint())).await,
-        Err(error) => Err(error),
-    };
-    let link = given.link().unwrap_or_else(|| import.link(&outbound));
     if answer.is_err() {
         // Nobody took what the guest gave away.
-        given.let_go(&mut store);
+        given.let_go(store);
     }
     let mut making = Making::default();
     let answer = answer.and_then(|reply| read_result(&import.signature, &mut making, &reply));
@@ -149,7 +183,7 @@ async fn pass(
         }
     };
     if let (Some(mut value), Some(result), Some(ty)) = (value, results.first_mut(), ty.results().next()) {
-        handles::receive(&mut store, &import.signature, (&making.handles, &link), &ty, &mut value)?;
+        handles::receive(store, &import.signature, (&making.handles, &link), &ty, &mut value)?;
         *result = value;
     }
     Ok(())

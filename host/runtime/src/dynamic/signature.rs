@@ -24,6 +24,8 @@ pub(crate) struct Signature {
     pub(crate) result: Option<Type>,
     /// How its values are moved without the engine's own kind of value, where they can be.
     pub(crate) plan: Option<Plan>,
+    /// Whether a guest may go on while it is out.
+    pub(crate) is_async: bool,
     /// The resources elsewhere whose handles are among them.
     pub(crate) resources: Vec<Arc<Imported>>,
     /// Whether any handle is.
@@ -42,8 +44,6 @@ pub(crate) enum Side {
 pub(crate) enum Unservable {
     #[error("a {0} cannot cross a link")]
     Type(&'static str),
-    #[error("an asynchronous function cannot be called along a link")]
-    Async,
     #[error("its types nest deeper than {MAX_DEPTH}")]
     TooDeep,
     #[error("the types of the component are too large")]
@@ -77,15 +77,13 @@ impl Signature {
         resources: &Resources,
         room: &mut Room,
     ) -> Result<Self, Unservable> {
-        if function.async_() {
-            return Err(Unservable::Async);
-        }
         let mut reader = Reader { side, resources, room, used: Vec::new(), carries: false };
         // The parameters are one value: each of them is one level down.
         let params = function.params().map(|(_, ty)| reader.ty(&ty, 1)).collect::<Result<_, _>>()?;
         let result = function.results().next().map(|ty| reader.ty(&ty, 0)).transpose()?;
         let (plan, Reader { used, carries, .. }) = (Plan::of(function), reader);
-        Ok(Self { params: Type::Tuple(params), result, plan, resources: used, carries })
+        let is_async = function.async_();
+        Ok(Self { params: Type::Tuple(params), result, plan, is_async, resources: used, carries })
     }
 
     /// The type of each parameter.

@@ -1,11 +1,12 @@
-//! `wasi:http/outgoing-handler`: a request of a guest is a call along its link, never a connection. Also what the
-//! host allows in headers and buffers.
+//! `wasi:http/outgoing-handler` of WASI 0.2 and `wasi:http/client` of 0.3: a request of a guest is a call along its
+//! link, never a connection. Also what the host allows in headers and buffers.
 
 use std::sync::{Arc, LazyLock};
 
 use http::{HeaderName, Request, Response, uri::Scheme};
 use mesh_lattice::{
-    Answer, CallError, Code, Params, Reply,
+    Answer, CallError, Code, Interface, Params, Reply,
+    name::BadName,
     wit::{
         self, Outcome,
         http::{HANDLE, ResponseHead},
@@ -14,7 +15,10 @@ use mesh_lattice::{
 use wasmtime_wasi_http::{Error as HttpError, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::body::{from_guest, to_guest};
-use crate::outbound::{Outbound, before};
+use crate::{
+    meter::Outside,
+    outbound::{Outbound, before},
+};
 
 /// Bytes that a guest writes at once into a body.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -25,6 +29,13 @@ static OPERATION: LazyLock<Arc<str>> = LazyLock::new(|| HANDLE.into());
 static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| Arc::new(is_forbidden));
 
 type Answered = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>;
+
+/// The interface of its requests, as a component with these imports spells it. One that has both releases uses the first
+/// name for both: they are the same call.
+pub(crate) fn spelled(imports: &[Interface]) -> Result<Interface, BadName> {
+    let spelled = imports.iter().find(|interface| interface.is_outgoing_http());
+    spelled.map_or_else(|| "wasi:http/outgoing-handler".parse(), |interface| Ok(interface.clone()))
+}
 
 /// What belongs to a connection is not the guest's to read or write.
 fn is_forbidden(name: &HeaderName) -> bool {
@@ -63,6 +74,10 @@ impl WasiHttpHooks for Outbound {
         CHUNK_BYTES
     }
 
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
@@ -70,6 +85,7 @@ impl WasiHttpHooks for Outbound {
         _: Box<dyn Future<Output = Result<(), HttpError>> + Send>,
     ) -> Box<dyn Future<Output = Answered> + Send> {
         let (parts, body) = request.into_parts();
+        let meter = Arc::clone(&self.meter);
         let shared = Arc::clone(&self.shared);
         let params = Params::Http(Box::new(parts));
         let mut invocation = self.invocation(&shared.outgoing, Arc::clone(&OPERATION), params, Some(from_guest(body)));
@@ -78,7 +94,9 @@ impl WasiHttpHooks for Outbound {
         }
         Box::new(async move {
             let deadline = invocation.deadline;
-            let reply = before(deadline, shared.calls.serve(invocation)).await.map_err(refused)?;
+            // A guest of 0.3 polls this itself.
+            let calling = Box::pin(before(deadline, shared.calls.serve(invocation)));
+            let reply = Outside::new(meter, calling).await.map_err(refused)?;
             let nothing_more: Box<dyn Future<Output = Result<(), HttpError>> + Send> = Box::new(async { Ok(()) });
             Ok((response(reply)?, nothing_more))
         })

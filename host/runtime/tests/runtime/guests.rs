@@ -26,7 +26,7 @@ use crate::peer::Peer;
 
 /// The guests that are used here. Others are those of the scenarios; that each is used somewhere is a check of the
 /// repository.
-const GUESTS: [&str; 29] = [
+const GUESTS: [&str; 32] = [
     "accounts",
     "courier",
     "custom",
@@ -52,10 +52,13 @@ const GUESTS: [&str; 29] = [
     "sleepy",
     "spin",
     "table",
+    "tasks",
     "tomorrow",
     "trap",
     "visits",
     "wasi_0_2_12",
+    "wasi_0_3",
+    "wasi_0_3_hostile",
 ];
 
 fn source() -> PathBuf {

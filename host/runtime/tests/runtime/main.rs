@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod asynchronous;
 mod bus;
 mod cancel;
 mod compiled;
@@ -29,3 +30,4 @@ mod served_keyvalue;
 mod surface;
 mod table;
 mod versions;
+mod wasi_0_3;

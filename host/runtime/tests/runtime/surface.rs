@@ -49,8 +49,8 @@ async fn refusal(verified: &mesh_claims::Verified<mesh_claims::Component>) -> Ac
 async fn a_version_of_wasi_that_is_not_here_is_named() {
     let error = refusal(&guest("tomorrow")).await;
     let ActorError::Unservable { imports } = &error else { panic!("{error}") };
-    assert_eq!(imports, &["wasi:clocks/monotonic-clock@0.3.0"]);
-    assert_eq!(error.to_string(), "no host can serve wasi:clocks/monotonic-clock@0.3.0");
+    assert_eq!(imports, &["wasi:clocks/monotonic-clock@0.4.0"]);
+    assert_eq!(error.to_string(), "no host can serve wasi:clocks/monotonic-clock@0.4.0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,6 +80,11 @@ async fn what_cannot_cross_a_link_is_named_with_the_reason() {
         ),
         ("nest deeper", format!(r#"(import "acme:a/b" (instance (export "f" (func (param "p" {nested})))))"#)),
         ("too large", format!(r#"{wide} (import "acme:a/b" (instance (export "f" (func (param "p" $t17)))))"#)),
+        ("a stream cannot", r#"(import "acme:a/b" (instance (export "f" (func (param "p" (stream u8))))))"#.to_owned()),
+        (
+            "a future cannot",
+            r#"(import "acme:a/b" (instance (export "f" (func async (result (option (future u32)))))))"#.to_owned(),
+        ),
         ("neither a function", r#"(import "acme:a/b" (instance (export "f" (instance))))"#.to_owned()),
     ] {
         let error = refusal(&component(&format!("(component {text})"))).await;

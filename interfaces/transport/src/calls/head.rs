@@ -44,5 +44,5 @@ pub(super) fn decode_answer(bytes: Bytes, http: bool) -> Result<Answer, CallErro
 }
 
 fn is_http(interface: &Interface, operation: &str) -> bool {
-    operation == http::HANDLE && interface.package() == "wasi:http" && interface.interface() == "incoming-handler"
+    operation == http::HANDLE && interface.is_incoming_http()
 }
