@@ -46,14 +46,12 @@ pub struct Grant {
 pub struct Refused {
     /// The application that declares it.
     pub app: Name,
-    /// Its source.
-    pub source: Name,
-    /// Its target.
-    pub target: Name,
-    /// Its name.
-    pub name: LinkName,
+    /// The link.
+    pub link: Link,
     /// The application whose link holds the place.
     pub holder: Name,
+    /// Whom that one lets its source call.
+    pub target: Name,
 }
 
 /// Why there is nobody to call.
@@ -89,10 +87,9 @@ impl Links {
             if let Some(holder) = holder {
                 links.refused.push(Refused {
                     holder: holder.app.clone(),
+                    target: holder.link.target.clone(),
                     app: candidate.app,
-                    source: candidate.link.source,
-                    target: candidate.link.target,
-                    name: candidate.link.name,
+                    link: candidate.link,
                 });
                 continue;
             }
@@ -156,7 +153,8 @@ fn grant(link: &Link) -> Grant {
     }
 }
 
-fn overlap(one: &Link, other: &Link) -> bool {
+/// Whether an interface can be meant by both of these links.
+pub(crate) fn overlap(one: &Link, other: &Link) -> bool {
     one.interfaces.iter().any(|one| other.interfaces.iter().any(|other| patterns_overlap(one, other)))
 }
 

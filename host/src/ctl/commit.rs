@@ -9,6 +9,7 @@
 //! batch holds only where every owner, pointer and revision is still the one that was checked.
 
 mod config;
+mod links;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +19,7 @@ use std::{
 use mesh_claims::Trust;
 use mesh_lattice::{
     Digest, Incarnation, Name,
-    application::{Application, Link, Provider, Replicas, Values},
+    application::{Application, Provider, Replicas, Values},
     control::{Commit, ControlCode, ControlError},
     key::{Key, TrustKey},
     stored::{AppPointer, NodeRecord, OwnerRecord, TrustStatement},
@@ -29,7 +30,7 @@ use mesh_scheduler::{Desired, World};
 use mesh_transport::{Entry, RawWrite, Write};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::{fit, signatures::Read};
+use super::signatures::Read;
 use crate::mirror::Mirror;
 
 /// Writes in one commit: more than any application needs, fewer than a server takes in one batch.
@@ -231,21 +232,6 @@ impl Judge<'_> {
         self.check_fit(application)
     }
 
-    /// A new link can work, as far as its ends are known. What is there already is only shown as failed: an actor that
-    /// no longer needs a link must not keep people from changing something else.
-    fn check_fit(&self, application: &Application) -> Result<(), ControlError> {
-        let held = self.application(&application.name);
-        let others = self.world.apps.keys().filter(|app| **app != application.name);
-        let all = std::iter::once(application).chain(others.filter_map(|app| self.application(app)));
-        for link in &application.links {
-            let there = held.is_some_and(|held| held.links.iter().any(|old| same_place(old, link)));
-            if !there && let Some(reason) = fit::misfit(link, all.clone(), self.kinds, self.read) {
-                return Err(invalid(reason));
-            }
-        }
-        Ok(())
-    }
-
     /// The application owns the name already, or says so in this very commit.
     fn check_claim(&self, app: &Name, name: &Name, writes: &[Write]) -> Result<(), ControlError> {
         let key = Key::Owner(name.clone());
@@ -327,59 +313,6 @@ impl Judge<'_> {
         }
         Ok(())
     }
-
-    /// No two links have the same place, here or in another application.
-    fn check_links(&self, application: &Application) -> Result<(), ControlError> {
-        for (index, link) in application.links.iter().enumerate() {
-            if link.interfaces.is_empty() {
-                return Err(invalid(format!("the link from {} to {} names no interface", link.source, link.target)));
-            }
-            if let Some(other) =
-                application.links.iter().skip(index + 1).find(|other| self.clash(application, link, other))
-            {
-                return Err(invalid(format!(
-                    "{} has two links named {} on one interface, to {} and to {}",
-                    link.source, link.name, link.target, other.target
-                )));
-            }
-        }
-        for (app, desired) in &self.world.apps {
-            let Desired::Wanted { application: held, .. } = desired else { continue };
-            if *app == application.name {
-                continue;
-            }
-            for link in &application.links {
-                if held.links.iter().any(|other| self.clash(application, link, other)) {
-                    return Err(conflict(format!(
-                        "application {app} already has a link named {} from {} on that interface",
-                        link.name, link.source
-                    )));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether two links stand in one place. A provider as source may have several targets under one name: it says
-    /// itself whom it means.
-    fn clash(&self, application: &Application, one: &Link, other: &Link) -> bool {
-        let same_place = one.source == other.source && one.name == other.name;
-        let provider = application.provider(&one.source).is_some() || self.is_provider(&one.source);
-        let several = provider && one.target != other.target;
-        same_place && !several && one.interfaces.iter().any(|pattern| other.interfaces.contains(pattern))
-    }
-
-    fn is_provider(&self, name: &Name) -> bool {
-        self.world.apps.values().any(|desired| match desired {
-            Desired::Wanted { application, .. } => application.provider(name).is_some(),
-            Desired::Deleted | Desired::Unreadable => false,
-        })
-    }
-}
-
-fn same_place(one: &Link, other: &Link) -> bool {
-    (&one.source, &one.target, &one.name, &one.interfaces)
-        == (&other.source, &other.target, &other.name, &other.interfaces)
 }
 
 fn check_statement(key: &TrustKey, statement: &TrustStatement) -> Result<(), ControlError> {
@@ -427,4 +360,6 @@ fn taken(name: &Name, owner: &Name) -> ControlError {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(super) mod testing;
+#[cfg(test)]
+mod tests;

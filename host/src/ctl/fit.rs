@@ -194,7 +194,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ctl::commit::tests::Picky;
+    use crate::ctl::commit::testing::Picky;
 
     fn kinds() -> BTreeMap<Name, Kind> {
         let kind = |serves: &str, calls: &str| Kind {
