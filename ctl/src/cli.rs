@@ -127,6 +127,23 @@ pub(crate) enum Command {
     /// Say who may call whom
     #[command(subcommand)]
     Link(commands::link::Link),
+    /// Wait until something is as it was wanted
+    Wait(commands::wait::Wait),
+    /// Show what happened
+    Events(commands::get::Events),
+    /// Say where a call of SOURCE on INTERFACE goes, or why it goes nowhere
+    Explain(commands::explain::Explain),
+    /// Give a host no new work
+    Cordon(commands::node::Cordon),
+    /// Give a host work again
+    Uncordon(commands::node::Uncordon),
+    /// Move away what is on a host, and give it no more
+    Drain(commands::node::Drain),
+    /// Set and take away labels of a host
+    Label(commands::node::Label),
+    /// Keep lattices by name
+    #[command(subcommand)]
+    Context(commands::context::Context),
     /// Call a function of an actor or a provider
     Call(commands::call::Call),
     /// Keep shared configuration

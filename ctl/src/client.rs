@@ -23,7 +23,7 @@ use mesh_lattice::{
     key::{Key, TrustKey},
     stored::TrustStatement,
 };
-use mesh_transport::{ConnectConfig, Connections, RequestError, Tls};
+use mesh_transport::{ConnectConfig, Connections, RequestError};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 
@@ -54,11 +54,11 @@ pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> an
 }
 
 /// How to connect.
-pub(crate) fn config(global: &Global, context: &Context) -> ConnectConfig {
+pub(crate) fn config(context: &Context) -> ConnectConfig {
     ConnectConfig {
         creds: context.creds.clone(),
-        js_domain: global.js_domain.clone(),
-        tls: Tls { ca: global.tls_ca.clone(), cert: global.tls_cert.clone(), key: global.tls_key.clone() },
+        js_domain: context.js_domain.clone(),
+        tls: context.tls.clone(),
         name: "meshctl".to_owned(),
         ..ConnectConfig::new(context.server.clone(), context.lattice.clone())
     }
@@ -73,7 +73,7 @@ impl Client {
             let server = &context.server;
             out.say(&format!("no server is named, and no .mesh/lattice.json is here or above: trying {server}"));
         }
-        let connections = Connections::connect(config(global, &context)).await?;
+        let connections = Connections::connect(config(&context)).await?;
         if let Some(old) = connections.too_old() {
             out.say(&format!("warning: {old}"));
         }
@@ -149,7 +149,7 @@ impl Client {
     }
 
     /// Whom the lattice trusts, by the word of its root; `None` where the root is not known here.
-    async fn trust(&self) -> anyhow::Result<Option<Trust>> {
+    pub(crate) async fn trust(&self) -> anyhow::Result<Option<Trust>> {
         let Some(root) = self.context.root()? else { return Ok(None) };
         let status = self.status().await?;
         let keys: Vec<Key> = status.trust.iter().filter_map(key_of).map(Key::Trust).collect();

@@ -5,13 +5,16 @@ pub(crate) mod call;
 pub(crate) mod claims;
 pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod context;
 pub(crate) mod describe;
 pub(crate) mod doctor;
 pub(crate) mod down;
+pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod link;
+pub(crate) mod node;
 pub(crate) mod revoke;
 pub(crate) mod scale;
 pub(crate) mod start;
@@ -44,6 +47,14 @@ pub(crate) fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Scale(command) => command.run(global, out),
         Command::Link(command) => command.run(global, out),
         Command::Call(command) => command.run(global, out),
+        Command::Wait(command) => command.run(global, out),
+        Command::Events(command) => command.run(global, out),
+        Command::Explain(command) => command.run(global, out),
+        Command::Cordon(command) => command.run(global, out),
+        Command::Uncordon(command) => command.run(global, out),
+        Command::Drain(command) => command.run(global, out),
+        Command::Label(command) => command.run(global, out),
+        Command::Context(command) => command.run(global, out),
         Command::Config(command) => command.run(global, out),
         Command::Keys(command) => command.run(out),
         Command::Claims(command) => command.run(out),

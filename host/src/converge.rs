@@ -256,6 +256,8 @@ fn observed_actor<'a>(
         reason: status.failure.clone().unwrap_or_default(),
         instances: 0,
         calls: 0,
+        breakdowns: 0,
+        last_breakdown: String::new(),
         exports: Vec::new(),
     };
     let Some(running) = &status.running else {
@@ -308,6 +310,8 @@ fn lacking_actor(lack: &Lack, actor: &mesh_lattice::application::Actor) -> Obser
         reason: lack.reason.clone(),
         instances: 0,
         calls: 0,
+        breakdowns: 0,
+        last_breakdown: String::new(),
         exports: Vec::new(),
     }
 }

@@ -10,7 +10,7 @@ mod signatures;
 mod status;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -21,18 +21,17 @@ use mesh_lattice::{
         StatusRequest, operation,
     },
     key::Key,
-    stored::Event,
 };
-use mesh_scheduler::World;
+use mesh_scheduler::{Placement, World};
 use mesh_transport::{Artifacts, Entry, Request, Requests, State, StateError};
 use serde_bytes::ByteBuf;
 
-pub(crate) use self::commit::Kind;
+pub(crate) use self::{commit::Kind, status::UNREPORTED};
 use self::{
     signatures::Reader,
     status::{Facts, Since},
 };
-use crate::mirror::Mirror;
+use crate::{lead::Told, mirror::Mirror};
 
 /// Keys that one read may name.
 const MAX_READ: usize = 1_000;
@@ -45,8 +44,7 @@ const PARKED_FOR: Duration = Duration::from_millis(1_500);
 pub(crate) struct Desk {
     kinds: BTreeMap<Name, Kind>,
     since: Since,
-    events: VecDeque<Event>,
-    keep: usize,
+    placements: BTreeMap<Name, Placement>,
     store: Artifacts,
     reader: Reader,
     parked: Vec<Parked>,
@@ -68,6 +66,7 @@ pub(crate) struct Office<'a> {
     pub(crate) mirror: &'a Mirror,
     pub(crate) world: &'a World,
     pub(crate) leader: Option<&'a HostId>,
+    pub(crate) told: &'a Told,
 }
 
 /// The next request; waits for ever while there is nowhere to take them from.
@@ -84,17 +83,21 @@ pub(crate) async fn next(requests: &mut Option<Requests>) -> Request {
 }
 
 impl Desk {
-    /// A desk that keeps this many events.
-    pub(crate) fn new(kinds: BTreeMap<Name, Kind>, store: Artifacts, keep: usize) -> Self {
+    /// A desk that has answered nothing yet.
+    pub(crate) fn new(kinds: BTreeMap<Name, Kind>, store: Artifacts) -> Self {
         Self {
             kinds,
             since: Since::default(),
-            events: VecDeque::new(),
-            keep,
+            placements: BTreeMap::new(),
             store,
             reader: Reader::default(),
             parked: Vec::new(),
         }
+    }
+
+    /// Takes in where the last plan puts everything, and why it does not put it elsewhere.
+    pub(crate) fn learn(&mut self, placements: BTreeMap<Name, Placement>) {
+        self.placements = placements;
     }
 
     /// Begins to read the artifacts of all actors that links begin or end at, so that they are known when somebody asks.
@@ -142,14 +145,6 @@ impl Desk {
         self.reader.want(commit::artifacts(&writes, office.world), &self.store, Instant::now())
     }
 
-    /// Keeps an event, and forgets the oldest where there are too many.
-    pub(crate) fn keep(&mut self, event: Event) {
-        if self.events.len() == self.keep {
-            self.events.pop_front();
-        }
-        self.events.push_back(event);
-    }
-
     /// Answers one request, whatever it is, exactly once.
     pub(crate) async fn answer(&mut self, request: Request, office: Office<'_>) {
         let answered = match request.operation() {
@@ -189,17 +184,20 @@ impl Desk {
         tell(answered);
     }
 
-    fn status(&mut self, asked: &StatusRequest, office: &Office<'_>) -> Status {
+    /// Everything as it is now.
+    pub(crate) fn status(&mut self, asked: &StatusRequest, office: &Office<'_>) -> Status {
         let facts = Facts {
             answered_by: office.host,
             lattice: office.lattice,
             world: office.world,
             kinds: &self.kinds,
             read: self.reader.read(),
+            links: &office.mirror.links(),
+            placements: &self.placements,
             leader: office.leader,
             config: office.mirror.config(),
             trust: office.mirror.trust().list(),
-            events: if asked.events { self.events.iter().cloned().collect() } else { Vec::new() },
+            events: if asked.events { office.told.list() } else { Vec::new() },
             now: crate::trust::now(),
         };
         let mut status = status::status(facts, &mut self.since);

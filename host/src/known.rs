@@ -114,26 +114,14 @@ impl Known {
     /// The links of all wanted applications.
     #[must_use]
     pub fn links(&self) -> Links {
-        let mut declared = Vec::new();
-        for (app, wanted) in &self.apps {
-            for (index, link) in wanted.application.links.iter().enumerate() {
-                let since = wanted.links_since.get(index).copied().unwrap_or(u64::MAX);
-                declared.push(Declared { app: app.clone(), since, link: link.clone() });
-            }
-        }
-        Links::new(declared, &self.provider_names())
-    }
-
-    fn provider_names(&self) -> HashSet<Name> {
-        let wanted = self.apps.values().flat_map(|app| &app.application.providers);
-        wanted.map(|provider| provider.name.clone()).collect()
+        links_of(&self.apps)
     }
 
     /// Every actor and provider that somebody wants.
     #[must_use]
     pub fn names(&self) -> HashSet<Name> {
         let actors = self.apps.values().flat_map(|app| &app.application.actors).map(|actor| actor.name.clone());
-        actors.chain(self.provider_names()).collect()
+        actors.chain(provider_names(&self.apps)).collect()
     }
 
     /// A configuration put together from its parts, later ones first asked; the name of a shared one that is missing
@@ -143,7 +131,24 @@ impl Known {
     }
 }
 
-/// The same from these shared configurations.
+/// The links of these applications.
+pub(crate) fn links_of(apps: &BTreeMap<Name, WantedApp>) -> Links {
+    let mut declared = Vec::new();
+    for (app, wanted) in apps {
+        for (index, link) in wanted.application.links.iter().enumerate() {
+            let since = wanted.links_since.get(index).copied().unwrap_or(u64::MAX);
+            declared.push(Declared { app: app.clone(), since, link: link.clone() });
+        }
+    }
+    Links::new(declared, &provider_names(apps))
+}
+
+fn provider_names(apps: &BTreeMap<Name, WantedApp>) -> HashSet<Name> {
+    let wanted = apps.values().flat_map(|app| &app.application.providers);
+    wanted.map(|provider| provider.name.clone()).collect()
+}
+
+/// The configuration that these parts make from these shared ones.
 pub(crate) fn resolve<'a>(shared: &BTreeMap<Name, Values>, parts: &'a [ConfigPart]) -> Result<Values, &'a Name> {
     let mut values = Values::new();
     for part in parts {

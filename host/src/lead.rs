@@ -11,23 +11,36 @@
 //! requests, because it alone has the whole state and because commits that one host judges do not race. Nothing that
 //! it does is needed for what already runs: without a leader, or with one that cannot plan (state missing, not yet
 //! read, grace not over), assignments and routes stay as they are.
+//!
+//! It also tells what happens (`events`): it signs each event and puts it into the lattice's stream of them, from which
+//! the next leader goes on.
+
+mod events;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use mesh_claims::KeyPair;
-use mesh_lattice::{HostId, Name, id::OperatorId, key::Key, key::pattern, stored::Event};
+use mesh_lattice::{
+    HostId, Name,
+    control::StatusRequest,
+    id::OperatorId,
+    key::{Key, pattern},
+    stored::Event,
+};
 use mesh_scheduler::{Plan, Standing, World};
 use mesh_transport::{
-    Artifacts, Connections, Judgement, Leadership, LeaseTable, Leases, Standing as Renewal, State, StateError,
+    Artifacts, Connections, EventLog, Judgement, Leadership, LeaseTable, Leases, Standing as Renewal, State, StateError,
 };
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::events::Told;
+use self::events::{Happening, Seen};
 use crate::{
     ctl::{self, Desk},
     known::Known,
@@ -44,8 +57,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Old revisions that are taken away at once.
 const TIDIED: usize = 32;
 
-/// Events that are kept for `get events`.
-const EVENTS: usize = 500;
+/// What people see is looked at for events this often at most: it is all of the lattice.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What leading needs.
 pub(crate) struct Lead {
@@ -102,8 +115,15 @@ struct Term<'a> {
     due: bool,
     /// How each host stood when it was last looked at: what events are made from.
     standings: BTreeMap<HostId, Standing>,
-    rejected: BTreeSet<HostId>,
     desk: Desk,
+    /// The events: where they are kept, what was told, and whether that was read.
+    log: EventLog,
+    told: Told,
+    recalled: bool,
+    /// What people saw at the last look, when that was, and whether something changed since.
+    seen: Seen,
+    looked: Option<Instant>,
+    unseen: bool,
 }
 
 impl<'a> Term<'a> {
@@ -115,8 +135,13 @@ impl<'a> Term<'a> {
             leases: LeaseTable::new(Instant::now(), GRACE),
             due: true,
             standings: BTreeMap::new(),
-            rejected: BTreeSet::new(),
-            desk: Desk::new(lead.kinds.clone(), Artifacts::new(&lead.connections), EVENTS),
+            desk: Desk::new(lead.kinds.clone(), Artifacts::new(&lead.connections)),
+            log: EventLog::new(&lead.connections),
+            told: Told::new(mesh_transport::events::KEPT),
+            recalled: false,
+            seen: Seen::default(),
+            looked: None,
+            unseen: true,
         }
     }
 
@@ -143,7 +168,7 @@ impl<'a> Term<'a> {
     }
 
     fn note(&mut self, change: mesh_transport::Change) {
-        self.due = true;
+        (self.due, self.unseen) = (true, true);
         if let Err(refusal) = self.mirror.apply(change) {
             tracing::warn!(target: "audit", refusal, "a stored value was refused");
         }
@@ -175,13 +200,14 @@ impl<'a> Term<'a> {
             self.mirror.recall(&known);
         }
         let world = self.world();
-        self.tell_changes(&world).await;
+        self.tell(&world).await;
         if !std::mem::take(&mut self.due) {
             return;
         }
         self.desk.read_ahead(&world);
         let mut plan = mesh_scheduler::plan(&world);
         self.mirror.confirm(&world, &mut plan);
+        self.desk.learn(std::mem::take(&mut plan.placements));
         if let Err(error) = self.write(plan).await {
             tracing::debug!(%error, "a plan was not written; it is made again");
             self.due = true;
@@ -203,19 +229,49 @@ impl<'a> Term<'a> {
         self.due |= outdated.len() > TIDIED;
     }
 
-    /// Says what changed about the hosts, and makes a plan due where that matters.
-    async fn tell_changes(&mut self, world: &World) {
+    /// Says what happened since the last look, and publishes what is due.
+    async fn tell(&mut self, world: &World) {
+        self.recall().await;
+        let now = crate::trust::now();
+        self.tell_hosts(world, now);
+        if self.unseen && self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+            (self.unseen, self.looked) = (false, Some(Instant::now()));
+            let office = office(self.lead, &self.mirror, world, &self.told);
+            let status = self.desk.status(&StatusRequest::default(), &office);
+            for happening in self.seen.look(&status, &self.told) {
+                self.told.tell(happening, now);
+            }
+        }
+        for event in self.told.due(now) {
+            let Event { kind, subject, message, count, .. } = &event;
+            tracing::info!(kind, subject, message, count, "event");
+            if self.log.write(&event, self.mirror.incarnation(), &self.lead.key).await.is_err() {
+                tracing::debug!(kind, "an event could not be published: the lattice is away");
+            }
+        }
+    }
+
+    /// Reads, once, what was told by whoever led before.
+    async fn recall(&mut self) {
+        if std::mem::replace(&mut self.recalled, true) {
+            return;
+        }
+        match self.log.read(self.mirror.incarnation(), self.mirror.trust()).await {
+            Ok(events) => self.told.recall(events),
+            Err(error) => tracing::debug!(%error, "what was told before is not known"),
+        }
+    }
+
+    /// Tells what changed about the hosts, and makes a plan due where that matters.
+    fn tell_hosts(&mut self, world: &World, now: u64) {
         for (id, host) in &world.hosts {
             let before = self.standings.insert(id.clone(), host.standing);
             if before == Some(host.standing) {
                 continue;
             }
-            self.due = true;
+            (self.due, self.unseen) = (true, true);
             let (kind, message) = match (before, host.standing) {
-                (_, Standing::Untrusted) if self.rejected.insert(id.clone()) => {
-                    ("host_rejected", "its key is not enrolled: it gets no work")
-                }
-                (_, Standing::Untrusted) => continue,
+                (_, Standing::Untrusted) => ("host_rejected", "its key is not enrolled: it gets no work"),
                 (Some(Standing::Leaving), Standing::Lost) => ("host_left", "it has shut down"),
                 (_, Standing::Lost) => ("host_lost", "its lease is no longer renewed"),
                 (_, Standing::Leaving) => ("host_leaving", "it is shutting down"),
@@ -224,23 +280,12 @@ impl<'a> Term<'a> {
                 }
                 (_, Standing::Draining | Standing::Cordoned | Standing::Ready) => ("host_changed", "people changed it"),
             };
-            self.tell(kind, id.as_str(), message).await;
+            // Whoever led before may have said so already.
+            if before.is_some() || !self.told.is_last_word(kind, id.as_str()) {
+                let (kind, subject, message) = (kind.to_owned(), id.to_string(), message.to_owned());
+                self.told.tell(Happening { kind, subject, host: self.lead.host.clone(), message, times: 1 }, now);
+            }
         }
-    }
-
-    async fn tell(&mut self, kind: &str, subject: &str, message: &str) {
-        tracing::info!(kind, subject, message, "event");
-        let event = Event {
-            at: crate::trust::now(),
-            host: self.lead.host.clone(),
-            kind: kind.to_owned(),
-            subject: subject.to_owned(),
-            message: message.to_owned(),
-        };
-        if self.lead.connections.publish_event(&event).await.is_err() {
-            tracing::debug!(kind, "an event could not be published: the lattice is away");
-        }
-        self.desk.keep(event);
     }
 
     /// Routes first, so that callers leave what is about to stop; then pins, then the work itself.
@@ -264,17 +309,17 @@ impl<'a> Term<'a> {
 
     async fn answer(&mut self, request: mesh_transport::Request) {
         let world = self.world();
-        self.desk.answer(request, office(self.lead, &self.mirror, &world)).await;
+        self.desk.answer(request, office(self.lead, &self.mirror, &world, &self.told)).await;
     }
 
     async fn answer_parked(&mut self) {
         let world = self.world();
-        self.desk.answer_parked(office(self.lead, &self.mirror, &world)).await;
+        self.desk.answer_parked(office(self.lead, &self.mirror, &world, &self.told)).await;
     }
 }
 
 /// What requests are answered from.
-fn office<'a>(lead: &'a Lead, mirror: &'a Mirror, world: &'a World) -> ctl::Office<'a> {
+fn office<'a>(lead: &'a Lead, mirror: &'a Mirror, world: &'a World, told: &'a Told) -> ctl::Office<'a> {
     ctl::Office {
         host: &lead.host,
         lattice: lead.connections.lattice(),
@@ -282,5 +327,6 @@ fn office<'a>(lead: &'a Lead, mirror: &'a Mirror, world: &'a World) -> ctl::Offi
         mirror,
         world,
         leader: Some(&lead.host),
+        told,
     }
 }

@@ -89,7 +89,9 @@ impl Observe {
         let actors = report.actors.iter().map(|(observed, actor)| match actor {
             Some(actor) => {
                 let stats = actor.stats();
-                ObservedActor { instances: stats.instances, calls: stats.calls, ..observed.clone() }
+                let (breakdowns, last_breakdown) = actor.breakdowns();
+                let (instances, calls) = (stats.instances, stats.calls);
+                ObservedActor { instances, calls, breakdowns, last_breakdown, ..observed.clone() }
             }
             None => observed.clone(),
         });

@@ -65,6 +65,9 @@ async fn a_provider_that_reaches_nothing_does_not_run() -> Result<()> {
         Ok(Some(()))
     })
     .await?;
+    let actor = lattice.get_one("actors", "counter").await?;
+    let said = actor["reason"].as_str().unwrap_or_default();
+    assert!(said.contains("its provider n: unhealthy on host-1: ") && said.contains("127.0.0.1:1"), "{actor}");
     Ok(())
 }
 

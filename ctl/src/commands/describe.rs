@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use mesh_lattice::control::Status;
+use mesh_lattice::{control::Status, stored::Event};
 use serde_json::{Map, Value, json};
 
 use super::get::{self, What};
@@ -82,12 +82,29 @@ impl Describe {
         entries.into_iter().map(|(_, entry)| self.complete(entry, status)).collect()
     }
 
+    /// What happened to it lately, oldest first.
+    fn events(&self, entry: &Map<String, Value>, status: &Status) -> Option<Value> {
+        let text = |field: &str| entry.get(field).and_then(Value::as_str);
+        let parsed = |field: &str| text(field).and_then(|text| text.parse().ok());
+        let subject = match self.kind {
+            Kind::Host => text("id")?.to_owned(),
+            Kind::Link => {
+                let name = text("name").and_then(|name| name.parse().ok()).unwrap_or_default();
+                Event::link_subject(&parsed("source")?, &parsed("target")?, &name)
+            }
+            Kind::Actor | Kind::Provider | Kind::App | Kind::Config => text("name")?.to_owned(),
+        };
+        let sort = format!("{}_", self.kind.what().1);
+        let ours = |event: &&Event| event.subject == subject && event.kind.starts_with(&sort);
+        let mut events: Vec<_> = status.events.iter().rev().filter(ours).take(RECENT).collect();
+        events.reverse();
+        serde_json::to_value(events).ok()
+    }
+
     /// The entry with what belongs to it: its links, and what happened to it.
     fn complete(&self, entry: Value, status: &Status) -> anyhow::Result<Value> {
         let Value::Object(mut entry) = entry else { return Ok(entry) };
-        let names: Vec<&str> = ["name", "id"].iter().filter_map(|field| entry.get(*field)?.as_str()).collect();
-        let events = status.events.iter().filter(|event| names.contains(&event.subject.as_str())).collect::<Vec<_>>();
-        let events = serde_json::to_value(events).context("the events")?;
+        let events = self.events(&entry, status).context("the events")?;
         if matches!(self.kind, Kind::Actor | Kind::Provider) {
             let links = status
                 .links
@@ -114,6 +131,12 @@ fn table(found: &[Value]) -> Table {
     table
 }
 
+/// Events that are recent.
+const RECENT: usize = 20;
+
+/// Things of one list that a person is shown.
+const LISTED: usize = 20;
+
 /// What a person wants to read first.
 const FIRST: [&str; 7] = ["name", "id", "source", "target", "state", "reason", "app"];
 
@@ -124,7 +147,8 @@ const MOMENTS: [&str; 3] = ["since", "expires", "not_before"];
 fn rows(fields: &Map<String, Value>, indent: &str, table: &mut Table) {
     let mut fields: Vec<_> = fields.iter().collect();
     let place = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
-    fields.sort_by_key(|(name, value)| (value.is_array() || value.is_object(), place(name)));
+    // What happened comes last of all.
+    fields.sort_by_key(|(name, value)| (value.is_array() || value.is_object(), *name == "events", place(name)));
     for (name, value) in fields {
         let title = format!("{indent}{}:", name.replace('_', " "));
         match value {
@@ -133,7 +157,7 @@ fn rows(fields: &Map<String, Value>, indent: &str, table: &mut Table) {
             }
             Value::Array(items) if items.iter().any(Value::is_object) => {
                 table.row([title, String::new()]);
-                for item in items {
+                for item in first_the_unwell(items).into_iter().take(LISTED) {
                     match item {
                         Value::Object(event) if event.contains_key("at") => {
                             table.row([format!("{indent}  -"), happened(event)])
@@ -145,6 +169,10 @@ fn rows(fields: &Map<String, Value>, indent: &str, table: &mut Table) {
                         other => table.row([format!("{indent}  -"), text(other)]),
                     }
                 }
+                if items.len() > LISTED {
+                    let left = items.len() - LISTED;
+                    table.row([format!("{indent}  -"), format!("{left} more: -o json lists all of them")]);
+                }
             }
             Value::Object(inner) if !inner.is_empty() => {
                 table.row([title, String::new()]);
@@ -155,10 +183,24 @@ fn rows(fields: &Map<String, Value>, indent: &str, table: &mut Table) {
     }
 }
 
+/// Where not all are shown, those that have something to say come first.
+fn first_the_unwell(items: &[Value]) -> Vec<&Value> {
+    let mut all: Vec<&Value> = items.iter().collect();
+    if all.len() > LISTED {
+        all.sort_by_key(|item| item.get("reason").and_then(Value::as_str).is_none_or(str::is_empty));
+    }
+    all
+}
+
 fn happened(event: &Map<String, Value>) -> String {
     let field = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let at = event.get("at").and_then(Value::as_u64).unwrap_or_default();
-    format!("{} {}: {}", time::utc(at), field("kind"), field("message"))
+    let number = |name: &str| event.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let often = match number("count") {
+        0 | 1 => String::new(),
+        count => format!(" ({count} times since {})", time::utc(number("first"))),
+    };
+    format!("{} {}: {}{often}", time::utc(at), field("kind"), field("message"))
 }
 
 fn text(value: &Value) -> String {

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use mesh_lattice::{control::Status, stored::Event};
+use mesh_transport::EventLog;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -59,6 +60,22 @@ pub(crate) struct List {
     pub(crate) table: Table,
 }
 
+/// Show what happened
+#[derive(Debug, clap::Args)]
+pub(crate) struct Events {
+    /// Only what is about this
+    name: Option<String>,
+    /// Go on, and show what happens
+    #[arg(short, long)]
+    watch: bool,
+}
+
+impl Events {
+    pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
+        Get { what: What::Events, name: self.name, watch: self.watch }.run(global, out)
+    }
+}
+
 impl Get {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
         client::block_on(async {
@@ -88,23 +105,35 @@ impl Get {
         out.show(&values, || table)
     }
 
+    /// Shows what happened, and what happens.
+    async fn follow(&self, client: &Client, out: &Output) -> anyhow::Result<()> {
+        // Listening begins before the list is read: what comes in between is shown twice rather than not at all.
+        let mut coming = EventLog::new(client.connections()).follow().await?;
+        let (trust, status) = (client.trust().await?, client.status_with_events().await?);
+        let names = self.name.as_ref().map(|name| names(&status, name));
+        let mut shown = BTreeMap::new();
+        show_changes(list(self.what, &status, self.name.as_deref())?, &mut shown, out)?;
+        loop {
+            let event = coming.next(status.incarnation, trust.as_ref()).await.context("the connection was closed")?;
+            if names.as_ref().is_none_or(|names| is_about(&event, names)) {
+                let first = shown.is_empty();
+                let list = tables::events(&[event])?;
+                let values: Vec<&Value> = list.entries.iter().map(|(_, value)| value).collect();
+                out.show_more(&values, || list.table.only(&[true], first))?;
+                shown.extend(list.entries.iter().cloned());
+            }
+        }
+    }
+
     async fn watch(&self, client: &Client, out: &Output) -> anyhow::Result<()> {
-        let mut coming = match self.what {
-            What::Events => Some(client.connections().events().await?),
-            _ => None,
-        };
+        if self.what == What::Events {
+            return self.follow(client, out).await;
+        }
         let mut shown = BTreeMap::new();
         show_changes(self.list(client).await?, &mut shown, out)?;
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            if let Some(events) = &mut coming {
-                let event = events.next().await.context("the connection was closed")?;
-                if self.name.as_ref().is_none_or(|name| *name == event.subject) {
-                    show_changes(tables::events(&[event])?, &mut BTreeMap::new(), out)?;
-                }
-                continue;
-            }
             looks.tick().await;
             match self.list(client).await {
                 Ok(list) => show_changes(list, &mut shown, out)?,
@@ -146,10 +175,22 @@ pub(crate) fn list(what: What, status: &Status, name: Option<&str>) -> anyhow::R
         // A configuration without values is one that was deleted.
         What::Config => tables::config(status, |config| !config.values.is_empty() && named(config.name.as_str())),
         What::Events => {
-            let events: Vec<Event> = status.events.iter().filter(|event| named(&event.subject)).cloned().collect();
+            let names = name.map(|name| names(status, name));
+            let shown = |event: &&Event| names.as_ref().is_none_or(|names| is_about(event, names));
+            let events: Vec<Event> = status.events.iter().filter(shown).cloned().collect();
             tables::events(&events)
         }
     }
+}
+
+/// What something of this name is called in events: a host by its key too.
+fn names<'a>(status: &'a Status, name: &'a str) -> Vec<&'a str> {
+    let hosts = status.hosts.iter().filter(|host| host.name == name).map(|host| host.id.as_str());
+    std::iter::once(name).chain(hosts).collect()
+}
+
+fn is_about(event: &Event, names: &[&str]) -> bool {
+    names.iter().any(|name| event.is_about(name))
 }
 
 /// An entry as programs read it.

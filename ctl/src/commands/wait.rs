@@ -1,15 +1,19 @@
 //! Waiting until what was wanted is so, and saying what it waits for where it takes too long.
 
+mod goal;
+
 use std::time::Duration;
 
 use mesh_lattice::{
     Digest, Name,
     application::Link,
-    control::{ActorView, LinkState, LinkView, ProviderView},
-    stored::{ActorState, ProviderState},
+    control::{ActorView, LinkState, LinkView, ProviderHostView, ProviderView},
+    stored::ProviderState,
 };
 use tokio::time::{Instant, sleep};
 
+use self::goal::Goal;
+pub(crate) use self::goal::Wait;
 use crate::{
     client::Client,
     exit::{Exit, Failure},
@@ -19,6 +23,9 @@ use crate::{
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What commands wait for that change something.
+const READY: &str = "ready";
 
 /// For commands that can wait until what they changed is so.
 #[derive(Debug, clap::Args)]
@@ -43,7 +50,7 @@ pub(crate) async fn for_actor(
     limit: Duration,
     out: &Output,
 ) -> anyhow::Result<()> {
-    until(client, limit, out, &format!("actor {name}"), |status| {
+    until(client, limit, out, &Goal::Actor(name.clone()), READY, |status| {
         match status.actors.iter().find(|actor| actor.name == *name) {
             Some(actor) if digest.is_none_or(|digest| actor.digest == *digest) => actor_is_ready(actor),
             _ => Err("its host has not heard of it yet".to_owned()),
@@ -61,7 +68,7 @@ pub(crate) async fn for_provider(
     limit: Duration,
     out: &Output,
 ) -> anyhow::Result<()> {
-    until(client, limit, out, &format!("provider {name}"), |status| {
+    until(client, limit, out, &Goal::Provider(name.clone()), READY, |status| {
         match status.providers.iter().find(|provider| provider.name == *name) {
             Some(provider) => provider_runs(provider, placed),
             None => Err("no host has heard of it yet".to_owned()),
@@ -72,7 +79,7 @@ pub(crate) async fn for_provider(
 
 /// Waits until calls along the link have somewhere to go, on each of its interfaces.
 pub(crate) async fn for_link(client: &Client, link: &Link, limit: Duration, out: &Output) -> anyhow::Result<()> {
-    until(client, limit, out, &format!("link {} {}", link.source, link.target), |status| {
+    until(client, limit, out, &Goal::Link(link.source.clone(), link.target.clone(), None), READY, |status| {
         let ours = |view: &&LinkView| {
             (&view.source, &view.target, &view.name) == (&link.source, &link.target, &link.name)
                 && view.interfaces.iter().any(|interface| link.interfaces.contains(interface))
@@ -94,13 +101,13 @@ fn actor_is_ready(actor: &ActorView) -> Result<(), String> {
     if replicas.ready >= replicas.desired {
         return Ok(());
     }
-    let late = actor.hosts.iter().filter(|host| host.state != ActorState::Ready);
-    let reason = late.map(|host| host.reason.as_str()).find(|reason| !reason.is_empty()).unwrap_or("it is starting");
+    let reason = if actor.reason.is_empty() { "it is starting" } else { actor.reason.as_str() };
     Err(format!("{} of {} replicas are ready: {reason}", replicas.ready, replicas.desired))
 }
 
 fn provider_runs(provider: &ProviderView, placed: bool) -> Result<(), String> {
-    let late = provider.hosts.iter().find(|host| host.state != ProviderState::Running);
+    let runs = |host: &ProviderHostView| host.state == ProviderState::Running;
+    let late = provider.hosts.iter().find(|host| !runs(host));
     match late {
         None if provider.hosts.is_empty() && placed => Err("no host has been given it yet".to_owned()),
         None if provider.hosts.is_empty() => {
@@ -108,8 +115,10 @@ fn provider_runs(provider: &ProviderView, placed: bool) -> Result<(), String> {
                 .to_owned())
         }
         None => Ok(()),
-        Some(host) if host.reason.is_empty() => Err("it is starting".to_owned()),
-        Some(host) => Err(host.reason.clone()),
+        // What is away and replaced is missed by nobody.
+        Some(_) if provider.reason.is_empty() && provider.hosts.iter().any(runs) => Ok(()),
+        Some(_) if provider.reason.is_empty() => Err("it is starting".to_owned()),
+        Some(_) => Err(provider.reason.clone()),
     }
 }
 
@@ -117,7 +126,8 @@ async fn until(
     client: &Client,
     limit: Duration,
     out: &Output,
-    what: &str,
+    goal: &Goal,
+    wanted: &str,
     is: impl Fn(&mesh_lattice::control::Status) -> Result<(), String>,
 ) -> anyhow::Result<()> {
     let end = Instant::now() + limit;
@@ -131,11 +141,14 @@ async fn until(
             Err(error) => format!("{error:#}"),
         };
         if Instant::now() >= end {
-            let failure = Failure::new(Exit::TimedOut, format!("{what} is not ready after {limit:?}: {why}"));
-            return Err(failure.hint(format!("it goes on by itself; `meshctl describe {what}` says more")).into());
+            let what = goal.to_string().replace('/', " ");
+            let failure = Failure::new(Exit::TimedOut, format!("{what} is not {wanted} after {limit:?}: {why}"));
+            let hint =
+                format!("it goes on by itself: `meshctl wait {goal}` waits again, `meshctl describe {what}` says more");
+            return Err(failure.hint(hint).into());
         }
         if why != said {
-            out.say(&format!("{what}: {why}"));
+            out.say(&format!("{}: {why}", goal.to_string().replace('/', " ")));
             said = why;
         }
         sleep(LOOK_EVERY).await;

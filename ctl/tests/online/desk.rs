@@ -150,6 +150,8 @@ impl Desk {
         };
         let event = Event {
             at: 1_790_000_000,
+            first: 1_789_999_000,
+            count: 7,
             host: self.host.clone(),
             kind: "actor_started".into(),
             subject: "counter".into(),
@@ -197,6 +199,7 @@ fn actors(revision: u64, app: &Application) -> Vec<ActorView> {
             },
             ready: 0,
         },
+        reason: String::new(),
         hosts: Vec::new(),
     };
     app.actors.iter().map(view).collect()
@@ -210,6 +213,7 @@ fn providers(app: &Application) -> Vec<ProviderView> {
         interfaces: provider.interfaces.clone(),
         pinned: None,
         config: values(&provider.config),
+        reason: String::new(),
         hosts: Vec::new(),
     };
     app.providers.iter().map(view).collect()

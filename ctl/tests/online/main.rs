@@ -5,6 +5,7 @@
 
 mod desk;
 mod fixture;
+mod operate;
 mod statements;
 mod story;
 mod trouble;

@@ -167,7 +167,8 @@ async fn tables_are_for_people_and_describe_says_what_happened() {
     assert!(lattice.ok(&["get", "hosts", "-o", "yaml"]).await.contains("name: host-1"));
     assert_eq!(lattice.json(&["get", "hosts", "host-1"]).await.as_array().unwrap().len(), 1);
     let told = lattice.ok(&["describe", "actor", "counter"]).await;
-    assert!(told.contains("actor_started: it runs"), "{told}");
+    assert!(told.contains("actor_started: it runs") && told.contains("(7 times since 2026-09-21"), "{told}");
+    assert!(told.trim_end().ends_with(')'), "it ends with what happened lately: {told}");
     assert!(!told.contains('\x1b'), "what comes from elsewhere does not move the cursor: {told:?}");
     assert_eq!(lattice.json(&["describe", "actor", "counter"]).await[0]["events"][0]["kind"], "actor_started");
     assert_eq!(lattice.json(&["get", "events"]).await[0]["subject"], "counter");

@@ -25,6 +25,7 @@ use wasmtime::component::{Component, InstancePre};
 
 use crate::{
     admission::{Admission, Slot},
+    breakdowns::Breakdowns,
     compile::CompileError,
     dynamic::{
         self,
@@ -164,6 +165,7 @@ pub(crate) struct Shared {
     admission: Admission,
     calls_taken: AtomicU64,
     errors: AtomicU64,
+    breakdowns: Breakdowns,
 }
 
 /// What one call lets a guest do.
@@ -212,6 +214,7 @@ impl Shared {
             admission: Admission::new(config.concurrency, config.queue),
             calls_taken: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            breakdowns: Breakdowns::default(),
         })
     }
 
@@ -273,6 +276,12 @@ impl Actor {
             errors: self.shared.errors.load(Ordering::Relaxed),
             dropped_lines: self.shared.output.dropped(),
         }
+    }
+
+    /// How many calls its guests broke down under, and what the last of these came to.
+    #[must_use]
+    pub fn breakdowns(&self) -> (u64, String) {
+        self.shared.breakdowns.all()
     }
 
     /// Takes no new call, waits for those that it has and for their bodies. What is left at the deadline is ended;
@@ -361,8 +370,9 @@ impl Serve for Actor {
         self.shared.calls_taken.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             let result = self.call(invocation).await;
-            if result.is_err() {
+            if let Err(error) = &result {
                 self.shared.count_error();
+                self.shared.breakdowns.note(error);
             }
             result
         })

@@ -50,6 +50,7 @@
 
 pub mod actor;
 mod admission;
+mod breakdowns;
 mod compile;
 mod dynamic;
 pub mod engine;

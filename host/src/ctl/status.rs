@@ -9,6 +9,7 @@ mod apps;
 mod links;
 mod parts;
 mod shown;
+mod why;
 
 use std::collections::BTreeMap;
 
@@ -18,11 +19,13 @@ use mesh_lattice::{
     control::{ConfigView, HostState, HostView, Status, TrustView},
     stored::{Event, Observed},
 };
-use mesh_scheduler::{Desired, Host, Standing, World};
+use mesh_scheduler::{Desired, Host, Placement, Standing, World};
 
 pub(crate) use apps::Since;
+pub(crate) use parts::UNREPORTED;
 
 use super::{Kind, signatures::Read};
+use crate::links::Links;
 
 /// What a status is made from.
 pub(crate) struct Facts<'a> {
@@ -34,6 +37,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) kinds: &'a BTreeMap<Name, Kind>,
     /// The functions of the artifacts that were read.
     pub(crate) read: &'a Read,
+    /// Which links hold their places.
+    pub(crate) links: &'a Links,
+    /// What the last plan came to.
+    pub(crate) placements: &'a BTreeMap<Name, Placement>,
     pub(crate) leader: Option<&'a HostId>,
     pub(crate) config: &'a BTreeMap<Name, Values>,
     pub(crate) trust: Vec<TrustView>,
@@ -45,9 +52,10 @@ pub(crate) struct Facts<'a> {
 /// Everything that can be listed.
 pub(crate) fn status(facts: Facts<'_>, since: &mut Since) -> Status {
     let world = facts.world;
-    let actors = parts::actors(world, facts.config);
-    let providers = parts::providers(world, facts.config);
-    let links = links::links(world, facts.config, facts.kinds, facts.read, &actors, &providers);
+    let mut actors = parts::actors(world, facts.config);
+    let providers = parts::providers(world, facts.config, facts.placements);
+    let links = links::links(&facts, &actors, &providers);
+    why::explain(world, &mut actors, &providers, &links, facts.placements);
     let apps = apps::apps(world, &actors, &providers, &links, since, facts.now);
     Status {
         answered_by: facts.answered_by.clone(),

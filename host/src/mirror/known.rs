@@ -14,7 +14,10 @@ use mesh_lattice::{
 };
 
 use super::Mirror;
-use crate::known::{Known, Origin, WantedApp, links_since};
+use crate::{
+    known::{Known, Origin, WantedApp, links_of, links_since},
+    links::Links,
+};
 
 impl Mirror {
     /// What `own` is to run, where somebody who may say so has said so in this life of the state.
@@ -28,11 +31,10 @@ impl Mirror {
         let names = |assignment: &Assignment| -> BTreeSet<Name> {
             assignment.items.iter().map(|item| item.name.clone()).collect()
         };
-        let wanted = self.typed.pointers.iter().filter(|(_, pointer)| !pointer.deleted);
         Known {
             origin: Origin::Lattice,
             incarnation: self.incarnation,
-            apps: wanted.filter_map(|(name, pointer)| Some((name.clone(), self.wanted(name, pointer)?))).collect(),
+            apps: self.wanted_apps(),
             revisions: self.typed.revisions.clone(),
             config: self.typed.config.clone(),
             assignment,
@@ -42,6 +44,16 @@ impl Mirror {
             trust: Arc::new(self.trust.clone()),
             statements: self.statements(),
         }
+    }
+
+    /// The links of all wanted applications: which of them hold, and which stand behind an older one.
+    pub(crate) fn links(&self) -> Links {
+        links_of(&self.wanted_apps())
+    }
+
+    fn wanted_apps(&self) -> BTreeMap<Name, WantedApp> {
+        let wanted = self.typed.pointers.iter().filter(|(_, pointer)| !pointer.deleted);
+        wanted.filter_map(|(name, pointer)| Some((name.clone(), self.wanted(name, pointer)?))).collect()
     }
 
     /// Whom to trust, and the statements that say so.

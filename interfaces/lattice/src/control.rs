@@ -20,6 +20,10 @@ use crate::{
     stored::{ActorState, Event, ProviderState},
 };
 
+mod reply;
+
+pub use reply::{ControlCode, ControlError, ControlReply};
+
 /// The operations, as they stand in a subject.
 pub mod operation {
     /// [`super::StatusRequest`] → [`super::Status`]
@@ -127,6 +131,9 @@ pub struct ActorView {
     pub config: Values,
     /// Wanted and ready.
     pub replicas: ReplicaView,
+    /// What stands against it: its hosts, the planner, the providers that it is linked to; empty where nothing does.
+    #[serde(default)]
+    pub reason: String,
     /// Where it is.
     pub hosts: Vec<ActorHostView>,
 }
@@ -151,6 +158,12 @@ pub struct ActorHostView {
     pub instances: u32,
     /// Calls answered.
     pub calls: u64,
+    /// Those of them that its guest broke down under.
+    #[serde(default)]
+    pub breakdowns: u64,
+    /// What the last of them came to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_breakdown: String,
     /// Why it is in this state.
     pub reason: String,
 }
@@ -172,6 +185,9 @@ pub struct ProviderView {
     /// Its configuration, with what looks like a secret left out.
     #[serde(default)]
     pub config: Values,
+    /// What stands against it; empty where it runs wherever it is to.
+    #[serde(default)]
+    pub reason: String,
     /// Where it is.
     pub hosts: Vec<ProviderHostView>,
 }
@@ -349,45 +365,4 @@ pub struct Write {
 pub struct Committed {
     /// The host that wrote it.
     pub by: HostId,
-}
-
-/// The one answer to a control request.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ControlReply<T> {
-    /// Done.
-    Ok(T),
-    /// Not done.
-    Error(ControlError),
-}
-
-/// Why a control request was not done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{message}")]
-pub struct ControlError {
-    /// What programs decide by.
-    pub code: ControlCode,
-    /// What a person reads.
-    pub message: String,
-    /// What the person can do next, where we know it.
-    #[serde(default)]
-    pub hint: String,
-}
-
-/// The kinds of [`ControlError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ControlCode {
-    /// The request cannot be read, or asks for what cannot be.
-    Invalid,
-    /// There is nothing of that name.
-    NotFound,
-    /// Somebody else changed it first: read again, decide again.
-    Conflict,
-    /// A signature, an authority or a revocation stands against it.
-    Refused,
-    /// The host cannot reach what it needs.
-    Unavailable,
-    /// A defect on our side.
-    Internal,
 }

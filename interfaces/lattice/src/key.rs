@@ -34,6 +34,12 @@ pub fn event_stream(lattice: &LatticeName) -> String {
     format!("MESH_{lattice}_EVT")
 }
 
+/// What an event at this place is signed for.
+#[must_use]
+pub fn event(place: &Digest) -> String {
+    format!("evt.{place}")
+}
+
 /// The bucket of operations.
 #[must_use]
 pub fn operation_bucket(lattice: &LatticeName) -> String {

@@ -18,6 +18,7 @@
 //! | `route.<target>` | [`Route`] | the leader |
 //! | `leader` | [`Leader`] | the host that took it |
 //! | `host.<id>` in the lease bucket | [`Lease`] | that host |
+//! | `evt.<place>` in the stream of events | [`Event`] | the leader |
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,10 @@ use crate::{
     key::TrustKey,
     name::{Labels, Name},
 };
+
+mod event;
+
+pub use event::Event;
 
 /// One life of a lattice's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,6 +212,12 @@ pub struct ObservedActor {
     pub instances: u32,
     /// Calls that it answered, errors included.
     pub calls: u64,
+    /// Those of them that its guest broke down under: a trap, or a limit.
+    #[serde(default)]
+    pub breakdowns: u64,
+    /// What the last of them came to.
+    #[serde(default)]
+    pub last_breakdown: String,
     /// What it exports.
     #[serde(default)]
     pub exports: Vec<Interface>,
@@ -344,18 +355,3 @@ pub const LOST_AFTER: std::time::Duration = std::time::Duration::from_millis(2_5
 
 /// Leadership is free after this long without a renewal.
 pub const LEADER_LOST_AFTER: std::time::Duration = std::time::Duration::from_secs(3);
-
-/// Something that happened, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
-    /// Seconds since 1970 by the clock of the host that saw it.
-    pub at: u64,
-    /// The host that saw it.
-    pub host: HostId,
-    /// A word that programs match: `host_rejected`, `actor_started` ...
-    pub kind: String,
-    /// What it is about: a name or a key.
-    pub subject: String,
-    /// A sentence.
-    pub message: String,
-}

@@ -7,13 +7,13 @@
 //! mesh.<lattice>.h.<host>.<boot>.io.>        what belongs to calls already taken
 //! mesh.<lattice>.h.<host>.hail               finds the boot of a host for a person's call
 //! mesh.<lattice>.h.<host>.<boot>.operate     calls that people sign
-//! mesh.<lattice>.evt                         events as they happen
+//! mesh.<lattice>.evt.<place>                 events as they happen; the stream of events keeps the last of each place
 //! ```
 //!
 //! Every token is a parsed type, so nothing that comes from outside can widen a subject.
 
 use crate::{
-    id::{BootId, CallId, HostId},
+    id::{BootId, CallId, Digest, HostId},
     name::LatticeName,
 };
 
@@ -78,10 +78,16 @@ pub fn operate(lattice: &LatticeName, host: &HostId, boot: BootId) -> String {
     format!("mesh.{lattice}.h.{host}.{boot}.operate")
 }
 
-/// Where hosts say what happens.
+/// Where the leader says what happens: each event has one place.
+#[must_use]
+pub fn event(lattice: &LatticeName, place: &Digest) -> String {
+    format!("mesh.{lattice}.evt.{place}")
+}
+
+/// Every event.
 #[must_use]
 pub fn events(lattice: &LatticeName) -> String {
-    format!("mesh.{lattice}.evt")
+    format!("mesh.{lattice}.evt.*")
 }
 
 /// Subjects that only hosts may speak on: a provider's own connection is refused them.

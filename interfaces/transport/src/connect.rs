@@ -23,8 +23,7 @@ use std::{
 };
 
 use async_nats::{Client, connection::State, jetstream};
-use futures::StreamExt as _;
-use mesh_lattice::{clock::Monotonic, name::LatticeName, stored::Event, subject};
+use mesh_lattice::{clock::Monotonic, name::LatticeName};
 use tokio::{sync::watch, time::timeout};
 
 pub use error::{ConnectError, Disconnected, TooOld};
@@ -306,28 +305,6 @@ impl Connections {
         }
     }
 
-    /// Says what happened to whoever listens now.
-    ///
-    /// # Errors
-    ///
-    /// Where the control connection is down.
-    pub async fn publish_event(&self, event: &Event) -> Result<(), Disconnected> {
-        let client = self.control()?;
-        let bytes = rmp_serde::to_vec_named(event).map_err(|_| Disconnected)?;
-        let sent = timeout(CONNECT_TIMEOUT, client.publish(subject::events(self.lattice()), bytes.into())).await;
-        if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(Disconnected) }
-    }
-
-    /// What happens from now on.
-    ///
-    /// # Errors
-    ///
-    /// Where the control connection is down.
-    pub async fn events(&self) -> Result<Events, Disconnected> {
-        let subscribed = self.control()?.subscribe(subject::events(self.lattice())).await;
-        Ok(Events(subscribed.map_err(|_| Disconnected)?))
-    }
-
     /// The connection of state, leases and control requests, where it is up.
     pub(crate) fn control(&self) -> Result<&Client, Disconnected> {
         if self.control_up() { Ok(&self.inner.control) } else { Err(Disconnected) }
@@ -359,22 +336,6 @@ impl Connections {
     /// What a publish into a stream's own subjects has to begin with: nothing without a domain.
     pub(crate) fn publish_prefix(&self) -> String {
         self.inner.config.js_domain.as_ref().map_or_else(String::new, |domain| format!("$JS.{domain}.API."))
-    }
-}
-
-/// What happens on the lattice: see [`Connections::events`].
-#[derive(Debug)]
-pub struct Events(async_nats::Subscriber);
-
-impl Events {
-    /// The next event; `None` once the connection is closed. What cannot be read is left out.
-    pub async fn next(&mut self) -> Option<Event> {
-        loop {
-            let message = self.0.next().await?;
-            if let Ok(event) = mesh_lattice::value::read(&message.payload) {
-                return Some(event);
-            }
-        }
     }
 }
 

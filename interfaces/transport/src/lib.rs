@@ -40,6 +40,7 @@ mod bucket;
 pub mod calls;
 pub mod connect;
 pub mod control;
+pub mod events;
 pub mod leader;
 pub mod lease;
 pub mod refusals;
@@ -48,8 +49,9 @@ pub mod state;
 
 pub use artifact::{ArtifactError, Artifacts};
 pub use calls::{AdmitCall, CallStats, CallsConfig, CallsError, Inbound, Leave, PeerPolicy, Remote, calls};
-pub use connect::{ConnectConfig, ConnectError, Connections, Disconnected, Events, Health, Tls, TooOld};
+pub use connect::{ConnectConfig, ConnectError, Connections, Disconnected, Health, Tls, TooOld};
 pub use control::{Request, RequestError, Requests};
+pub use events::{EventError, EventLog, Events};
 pub use leader::{Candidate, Leadership};
 pub use lease::{Judgement, LeaseConfig, LeaseError, LeaseEvent, LeaseTable, LeaseWatch, Leases, Sighting, Standing};
 pub use refusals::Refusals;

@@ -122,6 +122,8 @@ impl State {
             bucket.create(config.replicas).await.map_err(|error| failed(error, &Key::Lattice))?;
         }
         crate::artifact::Artifacts::new(connections).create(config.replicas).await.map_err(StateError::Backend)?;
+        let events = crate::events::EventLog::new(connections);
+        events.create(config.replicas).await.map_err(|error| StateError::Backend(error.to_string()))?;
         let record = LatticeRecord { incarnation: Incarnation::new() };
         let envelope = Envelope::sign(&Key::Lattice, record.incarnation, 1, &record, signer).map_err(unsigned)?;
         match bucket.put(&Key::Lattice.to_string(), envelope.encode().into(), 0).await {

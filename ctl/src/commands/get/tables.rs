@@ -1,14 +1,20 @@
 //! Each list as rows.
 
+use std::collections::BTreeMap;
+
 use mesh_lattice::{
+    HostId,
     control::{ActorView, AppView, ConfigView, HostView, LinkView, ProviderView, Status},
     name::Labels,
-    stored::{ActorState, Event},
+    stored::Event,
 };
 use serde::Serialize;
 
 use super::{List, value};
 use crate::{output::Table, time};
+
+/// Hosts that are named in a cell; of more, the states are counted.
+const NAMED: usize = 6;
 
 pub(super) fn hosts(status: &Status, shown: impl Fn(&HostView) -> bool) -> anyhow::Result<List> {
     let titles = ["NAME", "STATE", "LEADER", "ACTORS", "PROVIDERS", "UPTIME", "+VERSION", "+LABELS", "ID"];
@@ -44,21 +50,20 @@ pub(super) fn actors(status: &Status, shown: impl Fn(&ActorView) -> bool) -> any
         "WHY",
     ];
     list(titles, status.actors.iter().filter(|actor| shown(actor)), |actor| {
-        let hosts: Vec<String> =
-            actor.hosts.iter().map(|host| format!("{}={}", host_name(status, &host.id), word(&host.state))).collect();
+        let hosts = places(status, actor.hosts.iter().map(|host| (&host.id, word(&host.state))));
         let row = vec![
             actor.name.to_string(),
             format!("{}/{}", actor.replicas.ready, actor.replicas.desired),
             actor.hosts.iter().map(|host| host.calls).sum::<u64>().to_string(),
             actor.hosts.iter().map(|host| host.instances).sum::<u32>().to_string(),
-            hosts.join(","),
+            hosts,
             actor.app.to_string(),
             actor.revision.to_string(),
             actor.digest.to_string().chars().take(12).collect(),
             actor.issuer.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
             actor.artifact.clone(),
             pairs(&actor.config),
-            why(actor.hosts.iter().filter(|host| host.state != ActorState::Ready).map(|host| host.reason.as_str())),
+            actor.reason.clone(),
         ];
         (actor.name.to_string(), row)
     })
@@ -67,20 +72,16 @@ pub(super) fn actors(status: &Status, shown: impl Fn(&ActorView) -> bool) -> any
 pub(super) fn providers(status: &Status, shown: impl Fn(&ProviderView) -> bool) -> anyhow::Result<List> {
     let titles = ["NAME", "USE", "HOSTS", "APP", "+INTERFACES", "+PINNED", "+CONFIG", "WHY"];
     list(titles, status.providers.iter().filter(|provider| shown(provider)), |provider| {
-        let hosts: Vec<String> = provider
-            .hosts
-            .iter()
-            .map(|host| format!("{}={}", host_name(status, &host.id), word(&host.state)))
-            .collect();
+        let hosts = places(status, provider.hosts.iter().map(|host| (&host.id, word(&host.state))));
         let row = vec![
             provider.name.to_string(),
             provider.kind.to_string(),
-            if hosts.is_empty() { "-".to_owned() } else { hosts.join(",") },
+            hosts,
             provider.app.to_string(),
             if provider.interfaces.is_empty() { "-".to_owned() } else { join(&provider.interfaces) },
             provider.pinned.as_ref().map_or_else(|| "-".to_owned(), |host| host_name(status, host)),
             pairs(&provider.config),
-            why(provider.hosts.iter().map(|host| host.reason.as_str())),
+            provider.reason.clone(),
         ];
         (provider.name.to_string(), row)
     })
@@ -124,12 +125,14 @@ pub(super) fn config(status: &Status, shown: impl Fn(&ConfigView) -> bool) -> an
 }
 
 pub(super) fn events(events: &[Event]) -> anyhow::Result<List> {
-    list(["AT", "KIND", "SUBJECT", "MESSAGE", "+HOST"], events.iter(), |event| {
+    list(["AT", "COUNT", "KIND", "SUBJECT", "MESSAGE", "+FIRST", "+HOST"], events.iter(), |event| {
         let row = vec![
             time::utc(event.at),
+            event.count.to_string(),
             event.kind.clone(),
             event.subject.clone(),
             event.message.clone(),
+            time::utc(if event.first == 0 { event.at } else { event.first }),
             event.host.to_string(),
         ];
         (format!("{} {} {}", event.at, event.kind, event.subject), row)
@@ -159,9 +162,24 @@ pub(super) fn word<T: Serialize>(state: &T) -> String {
 }
 
 /// The name of a host, or its key where it has not said one.
-fn host_name(status: &Status, id: &mesh_lattice::HostId) -> String {
+fn host_name(status: &Status, id: &HostId) -> String {
     let named = status.hosts.iter().find(|host| host.id == *id && !host.name.is_empty());
     named.map_or_else(|| id.to_string(), |host| host.name.clone())
+}
+
+/// Each host and its state, or where there are many, how many are in each state.
+fn places<'a>(status: &Status, hosts: impl Iterator<Item = (&'a HostId, String)>) -> String {
+    let hosts: Vec<_> = hosts.collect();
+    let places: Vec<String> = if hosts.len() <= NAMED {
+        hosts.iter().map(|(id, state)| format!("{}={state}", host_name(status, id))).collect()
+    } else {
+        let mut states: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, state) in &hosts {
+            *states.entry(state).or_default() += 1;
+        }
+        states.iter().map(|(state, count)| format!("{count} {state}")).collect()
+    };
+    if places.is_empty() { "-".to_owned() } else { places.join(",") }
 }
 
 fn join<T: ToString>(items: &[T]) -> String {
@@ -175,10 +193,6 @@ fn pairs<'a>(values: impl IntoIterator<Item = (&'a String, &'a String)>) -> Stri
 
 fn labels(labels: &Labels) -> String {
     labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
-}
-
-fn why<'a>(reasons: impl Iterator<Item = &'a str>) -> String {
-    reasons.filter(|reason| !reason.is_empty()).take(1).collect()
 }
 
 fn age(seconds: u64) -> String {

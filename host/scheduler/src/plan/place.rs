@@ -15,6 +15,7 @@ use super::{
 use crate::world::{Host, Standing, World};
 
 mod quota;
+mod reason;
 
 type Hosts<'a> = BTreeSet<&'a HostId>;
 
@@ -251,22 +252,7 @@ impl<'a> Field<'a> {
         let mut hosts = active.clone();
         hosts.extend(leaving.take(needed.saturating_sub(serving)).copied());
         hosts.extend(away.copied());
-        let reason = match (&want.rule, active.len()) {
-            (Rule::Beside(actors), 0) if actors.is_empty() => {
-                "it runs beside its actors, and no link names it".to_owned()
-            }
-            (Rule::Beside(_), 0) => "it runs beside its actors, and none of them is placed".to_owned(),
-            (_, placed) if placed < wanted => {
-                let labels = want.placement.iter().any(|spread| !spread.labels.is_empty());
-                let ready = self.world.hosts.values().filter(|host| host.standing == Standing::Ready).count();
-                if labels {
-                    format!("{placed} of {wanted}: no other ready host has the labels that it asks for")
-                } else {
-                    format!("{placed} of {wanted}: each host runs one of it, and {ready} hosts are ready")
-                }
-            }
-            _ => String::new(),
-        };
+        let reason = reason::short(self.world, want, active.len(), wanted);
         let placement = Placement { wanted, hosts: active.iter().map(|id| (*id).clone()).collect(), reason };
         placed.placements.insert(want.name.clone(), placement);
         placed.active.insert(want.name, active);

@@ -336,3 +336,30 @@ fn a_name_that_two_applications_claim_runs_once() {
     world.settle();
     assert_eq!(world.assigned_to("counter").len(), 1);
 }
+
+#[test]
+fn what_is_missing_is_said_in_one_line_however_many_there_are() {
+    let reason = |world: &World| plan(world).placements[&name("counter")].reason.clone();
+    let mut world = counter(6, 500);
+    world.stand(0, Standing::Cordoned);
+    world.stand(1, Standing::Lost);
+    let said = reason(&world);
+    let expected = "495 of 500 pending: a host runs one of it at most, and 4 hosts take work (1 cordoned, 1 lost)";
+    assert_eq!(said, expected);
+    let mut asking = actor("counter", Replicas::Count(500));
+    asking.placement = (0..20).map(|zone| spread(&[("zone", &zone.to_string())], 100)).collect();
+    let mut world = super::testing::world(300, application(vec![asking], vec![], vec![]));
+    world.host_mut(7).labels = labels(&[("zone", "3")]);
+    let started = std::time::Instant::now();
+    let said = reason(&world);
+    println!("500 replicas on 300 hosts planned in {:?}: {said}", started.elapsed());
+    assert!(
+        said.contains("499 of 500 pending") && said.contains("1 of them with zone=0 or zone=1 or zone=2"),
+        "{said}"
+    );
+    assert!(said.len() < 200, "{said}");
+    let mut world = counter(500, 500);
+    assert_eq!(reason(&world), "");
+    world.stand(0, Standing::Draining);
+    assert!(reason(&world).starts_with("1 of 500 pending"), "{}", reason(&world));
+}

@@ -170,6 +170,8 @@ impl World {
                     reason: String::new(),
                     instances: 0,
                     calls: 0,
+                    breakdowns: 0,
+                    last_breakdown: String::new(),
                     exports: Vec::new(),
                 }),
                 ItemKind::Provider => report.providers.push(ObservedProvider {

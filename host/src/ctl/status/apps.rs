@@ -70,10 +70,9 @@ fn judge(actors: &[&ActorView], providers: &[&ProviderView], links: &[&LinkView]
 
 fn judge_actor(actor: &ActorView) -> (AppState, String) {
     let mesh_lattice::control::ReplicaView { desired, ready } = actor.replicas;
-    let said = actor.hosts.iter().find(|host| host.state != ActorState::Ready && !host.reason.is_empty());
-    let reason = match said {
-        Some(host) => format!("actor {}: {}", actor.name, host.reason),
-        None => format!("actor {}: {ready} of {desired} replicas ready", actor.name),
+    let reason = match actor.reason.is_empty() {
+        true => format!("actor {}: {ready} of {desired} replicas ready", actor.name),
+        false => format!("actor {}: {ready} of {desired} ready, {}", actor.name, actor.reason),
     };
     let failed = actor.hosts.iter().filter(|host| host.state == ActorState::Failed).count();
     if ready >= desired {
@@ -90,9 +89,11 @@ fn judge_actor(actor: &ActorView) -> (AppState, String) {
 fn judge_provider(provider: &ProviderView) -> (AppState, String) {
     let running = provider.hosts.iter().filter(|host| host.state == ProviderState::Running).count();
     let worst = provider.hosts.iter().find(|host| host.state != ProviderState::Running);
-    let reason = worst.map_or_else(String::new, |host| format!("provider {}: {}", provider.name, host.reason));
+    let reason = format!("provider {}: {}", provider.name, provider.reason);
     match worst.map(|host| host.state) {
         None => (AppState::Ready, String::new()),
+        // What is not there was on a host that is away, and others have taken its place.
+        Some(_) if running > 0 && provider.reason.is_empty() => (AppState::Ready, String::new()),
         Some(_) if running > 0 => (AppState::Degraded, reason),
         Some(ProviderState::Failed | ProviderState::Backoff) => (AppState::Failed, reason),
         Some(_) => (AppState::Progressing, reason),

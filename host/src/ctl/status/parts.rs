@@ -8,12 +8,13 @@ use mesh_lattice::{
     control::{ActorHostView, ActorView, ProviderHostView, ProviderView, ReplicaView},
     stored::{ActorState, ItemKind, ObservedActor, ObservedProvider, ProviderState},
 };
-use mesh_scheduler::{Host, Standing, World};
+use mesh_scheduler::{Host, Placement, Standing, World};
 
-use super::{is_present, reports, shown::shown, wanted};
+use super::{is_present, reports, shown::shown, wanted, why};
 
 const LOST: &str = "its host is lost";
-const UNREPORTED: &str = "assigned, not yet reported by its host";
+/// Said of what no host has reported yet.
+pub(crate) const UNREPORTED: &str = "assigned, not yet reported by its host";
 
 pub(super) fn actors(world: &World, config: &BTreeMap<Name, Values>) -> Vec<ActorView> {
     let wanted = wanted(world).flat_map(|(app, revision, application)| {
@@ -42,6 +43,8 @@ fn actor_view(world: &World, app: &Name, revision: u64, actor: &Actor) -> ActorV
                 state: ActorState::Pending,
                 instances: 0,
                 calls: 0,
+                breakdowns: 0,
+                last_breakdown: String::new(),
                 reason: UNREPORTED.into(),
             });
         }
@@ -60,6 +63,7 @@ fn actor_view(world: &World, app: &Name, revision: u64, actor: &Actor) -> ActorV
         issuer,
         revision,
         config: Values::new(),
+        reason: String::new(),
         replicas: ReplicaView { desired, ready: u32::try_from(ready).unwrap_or(u32::MAX) },
         hosts,
     }
@@ -72,6 +76,8 @@ fn actor_host(id: &HostId, host: &Host, seen: &ObservedActor) -> ActorHostView {
         state: if present { seen.state } else { ActorState::Failed },
         instances: if present { seen.instances } else { 0 },
         calls: seen.calls,
+        breakdowns: seen.breakdowns,
+        last_breakdown: seen.last_breakdown.clone(),
         reason: if present { seen.reason.clone() } else { LOST.into() },
     }
 }
@@ -95,17 +101,21 @@ fn assigned<'a>(world: &'a World, name: &'a Name, kind: ItemKind) -> impl Iterat
     })
 }
 
-pub(super) fn providers(world: &World, config: &BTreeMap<Name, Values>) -> Vec<ProviderView> {
+pub(super) fn providers(
+    world: &World,
+    config: &BTreeMap<Name, Values>,
+    placements: &BTreeMap<Name, Placement>,
+) -> Vec<ProviderView> {
     let wanted = wanted(world).flat_map(|(app, _, application)| {
         application.providers.iter().map(move |provider| ProviderView {
             config: shown(config, &provider.config),
-            ..provider_view(world, app, provider)
+            ..provider_view(world, app, provider, placements.get(&provider.name))
         })
     });
     wanted.collect()
 }
 
-fn provider_view(world: &World, app: &Name, provider: &Provider) -> ProviderView {
+fn provider_view(world: &World, app: &Name, provider: &Provider, placement: Option<&Placement>) -> ProviderView {
     let mut hosts: Vec<_> = reports(world)
         .filter_map(|(id, host, observed)| {
             let seen = observed.providers.iter().find(|seen| seen.name == provider.name)?;
@@ -130,6 +140,7 @@ fn provider_view(world: &World, app: &Name, provider: &Provider) -> ProviderView
         interfaces: provider.interfaces.clone(),
         pinned: world.pins.get(&provider.name).map(|pin| pin.host.clone()),
         config: Values::new(),
+        reason: why::provider(world, &hosts, placement),
         hosts,
     }
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use mesh_lattice::{
     BootId, Digest, Incarnation,
+    application::Link,
     control::{AppState, LinkState},
     stored::{ActorState, Assignment, Item, ItemKind, ProviderState},
 };
@@ -9,6 +10,7 @@ use mesh_provider::End;
 use serde_json::json;
 
 use super::*;
+use crate::links::{Declared, Links};
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -67,6 +69,8 @@ fn status_at(world: &World, since: &mut Since, now: u64) -> Status {
         world,
         kinds: &BTreeMap::new(),
         read: &Default::default(),
+        links: &links_at(world),
+        placements: &mesh_scheduler::plan(world).placements,
         leader: Some(answered_by),
         config: &BTreeMap::new(),
         trust: Vec::new(),
@@ -74,6 +78,15 @@ fn status_at(world: &World, since: &mut Since, now: u64) -> Status {
         now,
     };
     status(facts, since)
+}
+
+/// The links of the world's applications, each application's younger than those of the one before.
+fn links_at(world: &World) -> Links {
+    let declared = wanted(world).enumerate().flat_map(|(since, (app, _, application))| {
+        let declared = move |link: &Link| Declared { app: app.clone(), since: since as u64, link: link.clone() };
+        application.links.iter().map(declared)
+    });
+    Links::new(declared.collect(), &Default::default())
 }
 
 fn status_of(world: &World) -> Status {
@@ -110,7 +123,7 @@ fn the_reason_of_a_part_is_the_reason_of_the_whole() {
     let pending = || Some(observed(ActorState::Pending, ProviderState::Running));
     let status = status_of(&world(vec![(one, Standing::Ready, pending()), (two, Standing::Ready, pending())]));
     assert_eq!(status.apps[0].state, AppState::Progressing);
-    assert_eq!(status.apps[0].reason, "actor counter: because");
+    assert_eq!(status.apps[0].reason, "actor counter: 0 of 2 ready, pending on host, host: because");
     assert_eq!(status.links[0].state, LinkState::Pending);
 }
 
@@ -207,4 +220,84 @@ fn a_refused_link_says_nothing_of_the_one_in_the_other_direction() {
     world.apps.insert(name("adhoc"), Desired::Wanted { revision: 3, application: Arc::new(both) });
     let states: Vec<_> = status_at(&world, &mut Since::default(), 0).links.into_iter().map(|link| link.state).collect();
     assert_eq!(states, [LinkState::Active, LinkState::Failed]);
+}
+
+#[test]
+fn of_two_links_written_at_once_the_younger_is_shown_as_failed_and_says_who_holds() {
+    let (one, two) = hosts();
+    let seen = || Some(observed(ActorState::Ready, ProviderState::Running));
+    let mut world = world(vec![(one, Standing::Ready, seen()), (two, Standing::Ready, seen())]);
+    let mut other: Application = serde_json::from_value(json!({
+        "name": "other", "links": [{ "source": "counter", "target": "kv", "interfaces": ["wasi:keyvalue/store"] }],
+    }))
+    .unwrap();
+    let mut want = |other: &Application| {
+        let desired = Desired::Wanted { revision: 1, application: Arc::new(other.clone()) };
+        world.apps.insert(name("other"), desired);
+        status_of(&world)
+    };
+    let status = want(&other);
+    assert_eq!((status.links.len(), status.links[0].state), (2, LinkState::Active));
+    let (state, reason) = (status.links[1].state, &status.links[1].reason);
+    assert_eq!(state, LinkState::Failed);
+    assert!(reason.contains("application adhoc has an older link named default from counter"), "{reason}");
+    assert!(reason.contains("meshctl link del counter kv wasi:keyvalue/store"), "{reason}");
+    assert_eq!(status.apps[1].state, AppState::Failed);
+    other.links.clear();
+    assert_eq!(want(&other).apps[1].state, AppState::Ready);
+}
+
+#[test]
+fn whoever_is_linked_to_a_provider_that_is_unwell_says_which_where_and_why_until_it_is_well() {
+    let (one, two) = hosts();
+    let at = |first, second| {
+        let seen = |state| Some(observed(ActorState::Ready, state));
+        status_of(&world(vec![
+            (one.clone(), Standing::Ready, seen(first)),
+            (two.clone(), Standing::Ready, seen(second)),
+        ]))
+    };
+    use ProviderState::{Failed, Running, Unhealthy};
+    let degraded = at(Running, Unhealthy);
+    assert_eq!(degraded.actors[0].replicas.ready, 2);
+    for (of, reason) in [("actor", &degraded.actors[0].reason), ("link", &degraded.links[0].reason)] {
+        assert!(reason.contains("provider kv: unhealthy on host: no server"), "{of}: {reason}");
+    }
+    assert_eq!((degraded.links[0].state, degraded.apps[0].state), (LinkState::Active, AppState::Degraded));
+    let down = at(Unhealthy, Unhealthy);
+    assert_eq!(down.links[0].state, LinkState::Pending);
+    assert!(down.links[0].reason.contains("provider kv: unhealthy on host, host: no server"), "{:?}", down.links);
+    let given_up = at(Failed, Failed);
+    assert_eq!(given_up.links[0].state, LinkState::Failed);
+    let well = at(Running, Running);
+    assert_eq!((well.actors[0].reason.as_str(), well.links[0].reason.as_str()), ("ready on host, host: because", ""));
+}
+
+#[test]
+fn five_hundred_replicas_are_explained_in_one_line() {
+    let ids: Vec<HostId> = (0..200).map(|seed| crate::testing::host_id(seed as u8)).collect();
+    let report = |index: usize| {
+        let mut seen = observed(ActorState::Failed, ProviderState::Running);
+        (seen.name, seen.actors[0].reason) = (format!("host-{index}"), format!("reason {}", index % 2));
+        match index {
+            0..20 => seen.actors[0].state = ActorState::Ready,
+            20..26 => seen.actors[0].reason = format!("of its own {index}: {}", "long ".repeat(100)),
+            _ => {}
+        }
+        seen.actors[0].reason = if index < 20 { String::new() } else { seen.actors[0].reason.clone() };
+        Some(seen)
+    };
+    let hosts = ids.iter().enumerate().map(|(index, id)| (id.clone(), Standing::Ready, report(index))).collect();
+    let mut world = world(hosts);
+    let mut application = application();
+    application.actors[0].replicas = mesh_lattice::application::Replicas::Count(500);
+    world.apps.insert(name("adhoc"), Desired::Wanted { revision: 3, application: Arc::new(application) });
+    let started = std::time::Instant::now();
+    let status = status_of(&world);
+    println!("a status of 200 hosts and 500 replicas in {:?}", started.elapsed());
+    let reason = &status.actors[0].reason;
+    assert!(reason.starts_with("87 failed: reason 0; 87 failed: reason 1; failed on host-"), "{reason}");
+    assert!(reason.contains("…; 5 more for other reasons; 300 of 500 pending: a host runs one of it"), "{reason}");
+    assert!(reason.chars().count() < 500, "{reason}");
+    assert!(status.apps[0].reason.chars().count() < 600, "{}", status.apps[0].reason);
 }

@@ -89,6 +89,8 @@ fn stored_values(host: &HostId) -> Vec<(&'static str, Vec<u8>)> {
         reason: String::new(),
         instances: 1,
         calls: 1,
+        breakdowns: 1,
+        last_breakdown: "trap".into(),
         exports: Vec::new(),
     };
     let observed = stored::Observed {
@@ -105,6 +107,8 @@ fn stored_values(host: &HostId) -> Vec<(&'static str, Vec<u8>)> {
     let site = stored::RouteHost { id: host.clone(), site: String::new() };
     let event = stored::Event {
         at: 1,
+        first: 1,
+        count: 1,
         host: host.clone(),
         kind: "actor_started".into(),
         subject: "counter".into(),

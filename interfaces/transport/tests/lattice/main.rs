@@ -4,6 +4,7 @@
 
 mod attacks;
 mod calls;
+mod events;
 mod faults;
 mod fixture;
 mod lost;
