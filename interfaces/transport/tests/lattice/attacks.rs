@@ -52,13 +52,19 @@ impl Target {
 
     /// Waits until so many were refused for this reason, and not one more of this kind for any other.
     async fn until_refused(&self, kind: Kind, reason: Reason, count: u64) {
-        let before = self.refusals.of(kind) - self.refused(kind, reason);
+        let before = self.refused_otherwise(kind, reason);
         eventually(&format!("{count} of kind {kind:?} are refused as {reason:?}, now {:?}", self.all()), || async {
             self.refused(kind, reason) >= count
         })
         .await;
         assert_eq!(self.refused(kind, reason), count, "{:?}", self.all());
-        assert_eq!(self.refusals.of(kind), before + count, "{:?}", self.all());
+        assert_eq!(self.refused_otherwise(kind, reason), before, "{:?}", self.all());
+    }
+
+    /// How many of this kind were refused for other reasons.
+    fn refused_otherwise(&self, kind: Kind, reason: Reason) -> u64 {
+        let others = self.refusals.all().filter(|(of, why, _)| *of == kind && *why != reason);
+        others.map(|(.., count)| count).sum()
     }
 
     fn all(&self) -> Vec<(Kind, Reason, u64)> {
