@@ -11,10 +11,6 @@ use tokio::{net::TcpListener, runtime::Runtime, task::JoinSet};
 
 use crate::load;
 
-/// As in `meshd`, for whatever is measured beside it too.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const ROUNDS: usize = 7;
 const TIME: Duration = Duration::from_secs(2);
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
