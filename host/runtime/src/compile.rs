@@ -18,7 +18,6 @@ use wasmtime::component::Component;
 
 use cache::Cache;
 pub use cache::CacheError;
-pub(crate) use release::needs_concurrency;
 
 use crate::engine::{EngineConfig, EngineError};
 
@@ -85,14 +84,31 @@ impl Compiler {
         self.compilations.load(Ordering::Relaxed)
     }
 
-    /// The code of these bytes for this engine, whose digest this is. Dropping the future does not stop a compilation that runs: its
-    /// result is in the cache for the next one who asks.
+    /// Whether these bytes need an engine with support for concurrency: read where they would be compiled.
+    pub(crate) async fn needs_concurrency(&self, bytes: Bytes) -> Result<bool, CompileError> {
+        self.judge(&bytes)?;
+        self.on_a_thread(move || release::needs_concurrency(&bytes)).await
+    }
+
+    /// The code of these bytes for this engine, whose digest this is. Dropping the future does not stop a compilation
+    /// that runs: its result is in the cache for the next one who asks.
     pub(crate) async fn component(
         &self,
         (engine, cache): (wasmtime::Engine, Option<Arc<Cache>>),
         digest: Digest,
         bytes: Bytes,
     ) -> Result<Component, CompileError> {
+        self.judge(&bytes)?;
+        let turn = Arc::clone(&self.one_at_a_time).acquire_owned().await.map_err(|_| CompileError::Interrupted)?;
+        let compilations = Arc::clone(&self.compilations);
+        let compile = move || {
+            let _turn = turn;
+            load_or_compile(&engine, cache.as_deref(), digest, &bytes, &compilations)
+        };
+        self.on_a_thread(compile).await?
+    }
+
+    fn judge(&self, bytes: &[u8]) -> Result<(), CompileError> {
         if bytes.len() > self.limit {
             return Err(CompileError::TooLarge { bytes: bytes.len(), limit: self.limit });
         }
@@ -100,16 +116,17 @@ impl Compiler {
         if bytes.get(..4) != Some(b"\0asm".as_slice()) || bytes.get(6..8) != Some([1, 0].as_slice()) {
             return Err(CompileError::NotAComponent);
         }
-        let turn = Arc::clone(&self.one_at_a_time).acquire_owned().await.map_err(|_| CompileError::Interrupted)?;
+        Ok(())
+    }
+
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, CompileError> {
         let (done, result) = oneshot::channel();
-        let compilations = Arc::clone(&self.compilations);
-        self.threads.spawn(move || {
-            let result = load_or_compile(&engine, cache.as_deref(), digest, &bytes, &compilations);
-            drop(turn);
-            // Whoever asked may have gone.
-            drop(done.send(result));
-        });
-        result.await.map_err(|_| CompileError::Interrupted)?
+        // Whoever asked may have gone.
+        self.threads.spawn(move || drop(done.send(work())));
+        result.await.map_err(|_| CompileError::Interrupted)
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     actor::{Actor, ActorConfig, ActorError},
-    compile::{CacheError, CompileError, Compiler, needs_concurrency},
+    compile::{CacheError, CompileError, Compiler},
     dynamic::mint::Mint,
     limits::Budget,
 };
@@ -132,15 +132,13 @@ impl Engine {
         config: ActorConfig,
         calls: Arc<dyn Serve>,
     ) -> Result<Arc<Actor>, ActorError> {
-        let runner = self.runner_for(verified.bytes())?;
+        let concurrent = self.0.compiler.needs_concurrency(verified.bytes().clone()).await?;
+        let runner = if concurrent { self.concurrent()? } else { Arc::clone(&self.0.sequential) };
         let component = runner.compile(&self.0.compiler, verified.digest(), verified.bytes().clone()).await?;
         Actor::link((self, runner), &component, config, calls).map(Arc::new)
     }
 
-    fn runner_for(&self, component: &[u8]) -> Result<Arc<Runner>, EngineError> {
-        if !needs_concurrency(component) {
-            return Ok(Arc::clone(&self.0.sequential));
-        }
+    fn concurrent(&self) -> Result<Arc<Runner>, EngineError> {
         let mut made = self.0.concurrent.lock();
         let runner = match made.take() {
             Some(runner) => runner,

@@ -9,7 +9,7 @@ use wasmparser::{
 };
 
 /// Whether these bytes are such a component. Bytes that are no component are for the compiler to judge.
-pub(crate) fn needs_concurrency(bytes: &[u8]) -> bool {
+pub(super) fn needs_concurrency(bytes: &[u8]) -> bool {
     is_concurrent(bytes).unwrap_or(false)
 }
 

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What is promised.
-const WITHIN: Duration = Duration::from_millis(100);
+pub(crate) const WITHIN: Duration = Duration::from_millis(100);
 
 async fn actor(engine: &Engine, name: &str, calls: Arc<dyn Serve>) -> Arc<Actor> {
     let limits = Limits { cpu_ms: 60_000, time_ms: 60_000, ..Limits::default() };
@@ -34,7 +34,7 @@ async fn actor(engine: &Engine, name: &str, calls: Arc<dyn Serve>) -> Arc<Actor>
 }
 
 /// Drops `calls` while they run, and waits until their slots are free.
-async fn leave(what: &str, engine: &Engine, actor: &Arc<Actor>, paths: &[&str]) {
+pub(crate) async fn leave(what: &str, engine: &Engine, actor: &Arc<Actor>, paths: &[&str]) {
     let mut calls = tokio::task::JoinSet::new();
     for path in paths {
         let (actor, invocation) = (Arc::clone(actor), get(path));

@@ -10,13 +10,7 @@
 //!
 //! A reply that streams nothing is kept to the call's deadline, and said again to a caller who heard nothing of it.
 
-use std::{
-    future::poll_fn,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -151,15 +145,16 @@ impl Taken {
         let sending = Sending { node: Arc::clone(&self.node), session: Arc::clone(&self.session), id };
         let outcome = {
             let work = pin!(self.invoke(incoming));
-            let mut work = in_time(deadline, work);
+            let mut work = pin!(deadline.bounds(work));
             match timeout(ACCEPT_AFTER.min(deadline.remaining()), &mut work).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
                     sending.node.send_now(&sending.session, id, &Frame::Accepted(Accepted { id }));
-                    timeout(deadline.remaining(), work).await.unwrap_or_else(|_| Err(too_late()))
+                    timeout(deadline.remaining(), work).await.ok().flatten()
                 }
             }
         };
+        let outcome = outcome.unwrap_or_else(|| Err(too_late()));
         let (head, bytes, source) = compose(&sending, outcome).await;
         let mut reply = Vec::with_capacity(bytes.len() + HEAD_ROOM);
         Frame::Reply(Box::new(head), bytes).encode_into(&mut reply);
@@ -260,20 +255,6 @@ async fn send_reply(sending: &Sending, reply: &[u8], deadline: Deadline, streams
     let sealed = sending.session.seal_encoded(Class::Io, reply).ok_or_else(unsealed)?;
     let subject = sending.session.io_subject(sending.id).into();
     node.post(subject, None, sealed).await
-}
-
-/// Work that is not touched any more once its deadline has passed: a process that stood still finds the timer and the
-/// work due at once, and the work may come first.
-fn in_time<F: Future<Output = Result<Reply, CallError>>>(
-    deadline: Deadline,
-    mut work: Pin<&mut F>,
-) -> impl Future<Output = Result<Reply, CallError>> + Unpin {
-    poll_fn(move |context| {
-        if deadline.has_passed() {
-            return Poll::Ready(Err(too_late()));
-        }
-        work.as_mut().poll(context)
-    })
 }
 
 fn too_late() -> CallError {

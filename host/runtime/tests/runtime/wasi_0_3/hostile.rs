@@ -15,14 +15,12 @@ use mesh_runtime::{Actor, ActorConfig, Engine};
 
 use super::{fed, post};
 use crate::{
+    cancel::{WITHIN, leave},
     guests::{all, config, engine, eventually, get, guest, text},
     peer::Peer,
 };
 
 const LIMITS: Limits = Limits { memory_bytes: 16 << 20, cpu_ms: 200, time_ms: 2_000 };
-
-/// Until an abandoned call has given everything back.
-const WITHIN: Duration = Duration::from_millis(100);
 
 async fn limited(engine: &Engine, name: &str, limits: Limits) -> Arc<Actor> {
     let config = ActorConfig { limits, ..config("limited").with_concurrency(NonZeroU32::new(4).unwrap()) };
@@ -73,25 +71,6 @@ async fn what_goes_wrong_behind_the_head_breaks_the_body_off_and_says_why() {
             eventually("everything is back", || actor.stats().instances == 0 && engine.memory_in_use() == 0).await;
         }
     }
-}
-
-/// Drops `calls` while they run, and waits until their slots are free.
-async fn leave(what: &str, engine: &Engine, actor: &Arc<Actor>, paths: &[&str]) {
-    let mut calls = tokio::task::JoinSet::new();
-    for path in paths {
-        let (actor, invocation) = (Arc::clone(actor), get(path));
-        calls.spawn(async move { actor.serve(invocation).await.map(|reply| reply.body.is_some()) });
-    }
-    eventually("they run", || actor.stats().instances as usize == paths.len()).await;
-    // Well into their work: a spinning guest has met some epochs by then.
-    let begun = Instant::now();
-    eventually("they are at it", || begun.elapsed() > Duration::from_millis(60)).await;
-    let start = Instant::now();
-    calls.abort_all();
-    eventually("the slots are free", || actor.stats().instances == 0 && engine.memory_in_use() == 0).await;
-    let took = start.elapsed();
-    println!("{what}: {} calls stopped after {took:?} of {WITHIN:?}", paths.len());
-    assert!(took < WITHIN * 3, "{what}: {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
