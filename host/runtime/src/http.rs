@@ -1,7 +1,7 @@
 //! Requests of HTTP to an actor, whichever release of `wasi:http` it speaks: the hot path.
 //!
 //! ```text
-//! guest is polled in the task of whoever calls ─┬─ done first ──► head and body are there: answered, instance gone or idle
+//! guest is polled in the task of whoever calls ─┬─ done first ──► head and body are there: answered; instance goes or idles
 //!                                               └─ head first ──► the rest of the guest moves to a task of its own,
 //!                                                                 the body streams; idle or dropped: cancelled
 //! ```
@@ -68,7 +68,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, request: Incoming, ticket: Ticke
     let outbound = Outbound::of_call(shared, deadline, request.trace);
     let meter = Arc::clone(&outbound.meter);
     let (answer, mut head) = oneshot::channel();
-    let guest = run(outbound, (request.parts, request.body), answer);
+    let guest = run(outbound, (request.parts, request.body), answer, ticket);
     let mut guest = Metered::new(Arc::clone(&meter), guest);
     // Registered with the timer only where the guest does not finish in its first poll.
     let mut late = pin!(tokio::time::sleep(deadline.remaining()));
@@ -87,7 +87,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, request: Incoming, ticket: Ticke
             if shared.runner.is_concurrent() && let Poll::Ready(result) = futures::poll!(&mut guest) {
                 return result.and_then(|()| reply(head, wire, |body| body::finished(body, &meter)));
             }
-            reply(head, wire, |body| Some(stream(shared, body, guest, meter, ticket)))
+            reply(head, wire, |body| Some(stream(shared, body, guest, meter)))
         }
         () = &mut late => Err(meter.fail_late()),
     }
@@ -97,16 +97,21 @@ fn no_answer(message: &str) -> CallError {
     CallError::new(Code::NoAnswer, message)
 }
 
-/// The guest, to the end of one call.
+/// The guest, to the end of one call, and its right to live.
 async fn run(
     outbound: Outbound,
     (parts, body): (http::request::Parts, Option<Body>),
     answer: oneshot::Sender<Head>,
+    ticket: Ticket,
 ) -> Result<(), CallError> {
     let request = http::Request::from_parts(with_host(parts), RequestBody::new(body, &outbound.meter));
     let mut instance = Instance::for_call(outbound);
     let result = instance.handle(request, answer).await;
-    instance.end(result)
+    let result = instance.outcome(result);
+    if result.is_ok() {
+        instance.retire_behind(ticket);
+    }
+    result
 }
 
 /// A guest may ask for the authority, so there is one, even where an old client sent none.
@@ -130,23 +135,17 @@ fn reply(head: Head, wire: bool, body: impl FnOnce(HyperOutgoingBody) -> Option<
 }
 
 /// Gives the rest of the guest a task, and the caller a body that ends with it.
-fn stream<F>(
-    shared: &Arc<Shared>,
-    body: HyperOutgoingBody,
-    guest: Metered<F>,
-    meter: Arc<Meter>,
-    ticket: Ticket,
-) -> Body
+fn stream<F>(shared: &Arc<Shared>, body: HyperOutgoingBody, guest: Metered<F>, meter: Arc<Meter>) -> Body
 where
     F: Future<Output = Result<(), CallError>> + Send + 'static,
 {
-    let rest = finish(Arc::clone(shared), guest, Arc::clone(&meter), ticket);
+    let rest = finish(Arc::clone(shared), guest, Arc::clone(&meter));
     let rest = shared.tasks.spawn(rest).abort_handle();
     ResponseBody::new(body, meter, rest).boxed()
 }
 
 /// Lets the guest go on behind its head until it is done, nothing moves any more, or the actor goes.
-async fn finish<F>(shared: Arc<Shared>, mut guest: Metered<F>, meter: Arc<Meter>, ticket: Ticket)
+async fn finish<F>(shared: Arc<Shared>, mut guest: Metered<F>, meter: Arc<Meter>)
 where
     F: Future<Output = Result<(), CallError>>,
 {
@@ -169,6 +168,4 @@ where
         shared.count_error();
         meter.fail(error);
     }
-    drop(guest);
-    drop(ticket);
 }

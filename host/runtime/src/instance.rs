@@ -32,7 +32,7 @@ use wasmtime::{
 };
 
 use crate::{
-    actor::Shared,
+    actor::{Shared, Ticket},
     dynamic::{codec, exports::Function},
     failure,
     http::{Head, Loaded, RequestBody},
@@ -190,10 +190,29 @@ impl Instance {
 
     /// Keeps it for the next call, where it may be.
     pub(crate) fn retire(mut self) {
-        if self.calls_left > 0 && self.is_clean() {
+        if self.is_of_use() {
             let shared = self.shared();
             shared.idle.keep(self, &shared);
         }
+    }
+
+    /// As [`Self::retire`], but what is of no more use is taken down in a task of its own, with its right to live: on
+    /// the thread of its call and right behind it, so that nobody waits for that before he has his answer.
+    pub(crate) fn retire_behind(mut self, ticket: Ticket) {
+        let shared = self.shared();
+        if self.is_of_use() {
+            shared.idle.keep(self, &shared);
+        } else {
+            shared.tasks.spawn(async move {
+                drop(self);
+                drop(ticket);
+            });
+        }
+    }
+
+    /// Whether it may serve another call.
+    fn is_of_use(&mut self) -> bool {
+        self.calls_left > 0 && self.is_clean()
     }
 
     /// Whether it went through its last call in good order, and nothing is left of that: no resource of the host, no
