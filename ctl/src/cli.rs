@@ -157,6 +157,10 @@ pub(crate) enum Command {
     Claims(commands::claims::Claims),
     /// Show an artifact: who signed it, what it imports and exports
     Inspect(commands::inspect::Inspect),
+    /// Put an artifact into a registry
+    Push(commands::push::Push),
+    /// Get an artifact from a registry
+    Pull(commands::pull::Pull),
     /// Say whom the lattice trusts
     #[command(subcommand)]
     Trust(commands::trust::Trust),

@@ -15,6 +15,8 @@ pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod link;
 pub(crate) mod node;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod revoke;
 pub(crate) mod scale;
 pub(crate) mod start;
@@ -57,8 +59,10 @@ pub(crate) fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Context(command) => command.run(global, out),
         Command::Config(command) => command.run(global, out),
         Command::Keys(command) => command.run(out),
-        Command::Claims(command) => command.run(out),
-        Command::Inspect(command) => command.run(out),
+        Command::Claims(command) => command.run(global, out),
+        Command::Inspect(command) => command.run(global, out),
+        Command::Push(command) => command.run(global, out),
+        Command::Pull(command) => command.run(global, out),
         Command::Trust(command) => command.run(global, out),
         Command::Revoke(command) => command.run(global, out),
         Command::Doctor(command) => command.run(global, out),

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+mod artifact;
 mod cli;
 mod client;
 mod commands;
@@ -9,6 +10,8 @@ mod context;
 mod exit;
 mod lattice;
 mod output;
+mod registry;
+mod replacement;
 mod seed;
 mod time;
 mod values;

@@ -1,9 +1,8 @@
-//! `claims sign` and `claims show`: what an artifact says about itself, and who says it. Offline.
+//! `claims sign` and `claims show`: what an artifact says about itself, and who says it. Nobody is asked about a
+//! file.
 
 use std::{
     fs,
-    io::Write as _,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -18,8 +17,12 @@ use mesh_lattice::{Digest, Name};
 use serde::Serialize;
 
 use crate::{
+    artifact,
+    cli::Global,
     exit::Failure,
     output::{Output, Table},
+    registry,
+    replacement::Replacement,
     seed, time,
 };
 
@@ -30,8 +33,10 @@ pub(crate) enum Claims {
     Sign(Sign),
     /// Show who signed an artifact, and what he says
     Show {
-        /// The artifact
-        file: PathBuf,
+        /// The artifact: a file, oci://registry/repository:tag, or sha256:DIGEST of one that the lattice has
+        artifact: String,
+        #[command(flatten)]
+        registry: registry::Options,
     },
 }
 
@@ -115,13 +120,13 @@ impl Shown {
 }
 
 impl Claims {
-    pub(crate) fn run(self, out: &Output) -> anyhow::Result<()> {
+    pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
         match self {
             Self::Sign(sign) => sign.run(out),
-            Self::Show { file } => {
-                let bytes = read(&file)?;
-                let shown = Shown::read(&bytes).map_err(|refusal| as_of_a_component(refusal, &bytes));
-                let shown = shown.with_context(|| file.display().to_string())?;
+            Self::Show { artifact, registry } => {
+                let read = artifact::look(&artifact, &registry, global, out)?;
+                let shown = Shown::read(&read.bytes).map_err(|refusal| as_of_a_component(refusal, &read.bytes));
+                let shown = shown.with_context(|| read.reference)?;
                 out.show(&shown, || Table::of_fields(shown.fields()))
             }
         }
@@ -178,7 +183,7 @@ impl Sign {
     }
 }
 
-/// Reads an artifact.
+/// Reads a file that a person named.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(path).map_err(|error| Failure::invalid(format!("{} cannot be read: {error}", path.display())).into())
 }
@@ -210,37 +215,4 @@ fn as_of_a_component(refusal: Refusal, bytes: &[u8]) -> anyhow::Error {
         (RefusalCode::Malformed, Err(reason)) => reason.into(),
         _ => refusal.into(),
     }
-}
-
-/// A file that is written whole or not at all.
-struct Replacement<'a> {
-    path: &'a Path,
-    beside: tempfile::NamedTempFile,
-}
-
-impl<'a> Replacement<'a> {
-    /// Takes the room for it.
-    fn begin(path: &'a Path) -> anyhow::Result<Self> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        let beside = tempfile::NamedTempFile::new_in(folder).map_err(|error| unwritten(path, &error))?;
-        Ok(Self { path, beside })
-    }
-
-    /// Puts these bytes there.
-    fn finish(mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        let mode = fs::metadata(self.path).map_or(0o644, |metadata| metadata.permissions().mode());
-        let written = self
-            .beside
-            .write_all(bytes)
-            .and_then(|()| self.beside.as_file().set_permissions(fs::Permissions::from_mode(mode)))
-            .and_then(|()| self.beside.as_file().sync_all());
-        written.map_err(|error| unwritten(self.path, &error))?;
-        self.beside.persist(self.path).map_err(|error| unwritten(self.path, &error.error))?;
-        Ok(())
-    }
-}
-
-/// Names the file that was meant; the one beside it, which the system's own error names, means nothing to anybody.
-fn unwritten(path: &Path, error: &std::io::Error) -> anyhow::Error {
-    Failure::invalid(format!("{} cannot be written: {}", path.display(), std::io::Error::from(error.kind()))).into()
 }

@@ -1,7 +1,5 @@
 //! `inspect`: who signed an artifact, what it imports and exports, every function with its types, and who can serve that.
-//! Offline.
-
-use std::path::PathBuf;
+//! Nobody is asked about a file.
 
 use anyhow::Context as _;
 use mesh_claims::{
@@ -12,14 +10,21 @@ use mesh_lattice::{Digest, Interface};
 use mesh_wit::{Function, Signatures, signature::declaration};
 use serde::Serialize;
 
-use super::claims::{self, Shown};
-use crate::output::{Output, Table};
+use super::claims::Shown;
+use crate::{
+    artifact,
+    cli::Global,
+    output::{Output, Table},
+    registry,
+};
 
 /// Show an artifact: who signed it, what it imports and exports
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
-    /// The artifact's file
-    artifact: PathBuf,
+    /// The artifact: a file, oci://registry/repository:tag, or sha256:DIGEST of one that the lattice has
+    artifact: String,
+    #[command(flatten)]
+    registry: registry::Options,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,9 +60,9 @@ enum Signature {
 }
 
 impl Inspect {
-    pub(crate) fn run(self, out: &Output) -> anyhow::Result<()> {
-        let shown = self.artifact.display().to_string();
-        let bytes = claims::read(&self.artifact)?;
+    pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
+        let artifact::Artifact { bytes, reference: shown, .. } =
+            artifact::look(&self.artifact, &self.registry, global, out)?;
         let surface = surface::read(&bytes).with_context(|| shown.clone())?;
         let claims = match Shown::read(&bytes) {
             Ok(claims) => Signature::Signed(claims),

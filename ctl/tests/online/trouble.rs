@@ -22,7 +22,7 @@ async fn what_can_never_run_is_refused_before_anything_is_stored() {
     lattice.fails(&["start", "actor", &theirs], 4, &["unknown_issuer", &stranger.public(), "trust add issuer"]).await;
     lattice.fails(&["start", "actor", "absent.wasm"], 2, &["absent.wasm"]).await;
     lattice.fails(&["start", "actor", "sha256:zz"], 2, &["sha256:zz", "digest"]).await;
-    lattice.fails(&["start", "actor", "oci://registry/a:1"], 2, &["oci://"]).await;
+    lattice.fails(&["start", "actor", "https://registry/a:1"], 2, &["oci://"]).await;
     lattice.fails(&["start", "actor", &theirs, "--name", "a.b"], 2, &["a.b"]).await;
     assert!(Artifacts::new(lattice.state.connections()).list().await.unwrap().is_empty());
     assert_eq!(lattice.state.list("app.>").await.unwrap().len(), 0);

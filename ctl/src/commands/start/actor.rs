@@ -1,7 +1,5 @@
 //! `start actor`: checks the artifact, puts it into the store, and wants it. Hosts check it again before it runs.
 
-use std::path::Path;
-
 use anyhow::Context as _;
 use bytes::Bytes;
 use mesh_claims::{
@@ -11,22 +9,24 @@ use mesh_claims::{
 };
 use mesh_lattice::{
     Digest, Name,
-    application::{self, Artifact, ConfigPart, Replicas},
+    application::{self, ConfigPart, Replicas},
 };
 
 use crate::{
+    artifact::{Artifact, Reference},
     cli::Global,
     client::{self, Change, Client},
-    commands::{claims, done, wait},
+    commands::{done, wait},
     exit::{Exit, Failure},
     output::Output,
+    registry::{self, Registries},
     time, values,
 };
 
 /// Start an actor, or replace it by another artifact
 #[derive(Debug, clap::Args)]
 pub(crate) struct Actor {
-    /// The artifact: a file, or sha256:DIGEST of one that the lattice has
+    /// The artifact: a file, oci://registry/repository:tag, or sha256:DIGEST of one that the lattice has
     artifact: String,
     /// Its name in the lattice [default: the one in its claims, or the file's]
     #[arg(long)]
@@ -44,6 +44,8 @@ pub(crate) struct Actor {
     /// or as before]
     #[arg(long, value_name = "N")]
     reuse: Option<u32>,
+    #[command(flatten)]
+    registry: registry::Options,
     #[command(flatten)]
     waiting: wait::Waiting,
 }
@@ -75,52 +77,55 @@ fn limit(text: &str) -> Result<Limit, String> {
 struct Checked {
     bytes: Bytes,
     digest: Digest,
+    reference: String,
     name: Option<String>,
+    /// The name of the file or of the image.
+    stem: Option<String>,
     surface: Surface,
 }
 
 impl Actor {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
-        // What can be refused without a lattice is refused without one.
-        let local = match self.artifact.parse::<Digest>() {
-            Ok(_) => None,
-            Err(error) if self.artifact.starts_with("sha256:") => {
-                return Err(Failure::invalid(format!("{}: {error}", self.artifact)).into());
-            }
-            Err(_) => Some(check(self.read()?).with_context(|| self.artifact.clone())?),
-        };
+        let reference: Reference = self.artifact.parse()?;
+        let registries = Registries::new(&self.registry, global.timeout);
         let config = values::config(&self.config)?;
         client::block_on(async {
+            // What can be refused without a lattice is refused without one.
+            let local = match reference.is_stored() {
+                true => None,
+                false => Some(self.read(&reference, &registries, None).await?),
+            };
             let client = Client::connect(global, out).await?;
-            let started = self.start(&client, local, config, out).await;
+            let started = async {
+                let artifact = match local {
+                    Some(checked) => checked,
+                    None => self.read(&reference, &registries, Some(&client)).await?,
+                };
+                self.start(&client, artifact, config, out).await
+            };
+            let started = started.await;
             client.close().await;
             started
         })
     }
 
-    fn read(&self) -> anyhow::Result<Bytes> {
-        if self.artifact.starts_with("oci://") {
-            let failure =
-                Failure::invalid(format!("{}: this version takes files and sha256:DIGEST only", self.artifact));
-            return Err(failure.into());
-        }
-        claims::read(Path::new(&self.artifact)).map(Bytes::from)
+    async fn read(
+        &self,
+        reference: &Reference,
+        registries: &Registries,
+        store: Option<&Client>,
+    ) -> anyhow::Result<Checked> {
+        let artifact = reference.read(registries, store).await?;
+        check(artifact, reference.stem()).with_context(|| self.artifact.clone())
     }
 
     async fn start(
         &self,
         client: &Client,
-        local: Option<Checked>,
+        artifact: Checked,
         config: Vec<ConfigPart>,
         out: &Output,
     ) -> anyhow::Result<()> {
-        let artifact = match local {
-            Some(checked) => checked,
-            None => {
-                let digest: Digest = self.artifact.parse()?;
-                check(client.download(&digest).await?).with_context(|| self.artifact.clone())?
-            }
-        };
         let name = self.name(&artifact)?;
         self.check_trust(client, &artifact).await?;
         if client.upload(artifact.bytes.clone()).await? {
@@ -138,8 +143,7 @@ impl Actor {
         if let Some(name) = &self.name {
             return Ok(name.clone());
         }
-        let stem = Path::new(&self.artifact).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let known = artifact.name.iter().chain(&stem).find_map(|name| name.to_lowercase().parse().ok());
+        let known = artifact.name.iter().chain(&artifact.stem).find_map(|name| name.to_lowercase().parse().ok());
         known.ok_or_else(|| {
             Failure::invalid("its claims say no name that an actor can have: name it with --name").into()
         })
@@ -178,7 +182,7 @@ impl Actor {
         let before = application.actor(name).cloned();
         let mut actor = before.clone().unwrap_or_else(|| empty(name, artifact.digest));
         if before.as_ref().is_none_or(|before| before.artifact.digest != artifact.digest) {
-            actor.artifact = Artifact { digest: artifact.digest, reference: self.artifact.clone() };
+            actor.artifact = application::Artifact { digest: artifact.digest, reference: artifact.reference.clone() };
             actor.imports = artifact.surface.linked_imports();
             actor.exports = artifact.surface.exports.clone();
         }
@@ -209,7 +213,7 @@ impl Actor {
 fn empty(name: &Name, digest: Digest) -> application::Actor {
     application::Actor {
         name: name.clone(),
-        artifact: Artifact { digest, reference: String::new() },
+        artifact: application::Artifact { digest, reference: String::new() },
         replicas: Replicas::default(),
         concurrency: application::DEFAULT_CONCURRENCY,
         instances: application::Instances::default(),
@@ -222,7 +226,8 @@ fn empty(name: &Name, digest: Digest) -> application::Actor {
 }
 
 /// Structure, signature, and that every import can be served by somebody.
-fn check(bytes: Bytes) -> anyhow::Result<Checked> {
+fn check(artifact: Artifact, stem: Option<String>) -> anyhow::Result<Checked> {
+    let Artifact { bytes, digest, reference } = artifact;
     let surface = surface::read(&bytes)?;
     let unservable = surface.unservable();
     if !unservable.is_empty() {
@@ -234,8 +239,7 @@ fn check(bytes: Bytes) -> anyhow::Result<Checked> {
         let exit = if refusal.code == RefusalCode::Malformed { Exit::Invalid } else { Exit::Refused };
         Failure::new(exit, refusal.to_string()).hint(hint)
     })?;
-    let digest = Digest::of(&bytes);
-    Ok(Checked { digest, name: claims.name, surface, bytes })
+    Ok(Checked { digest, reference, name: claims.name, stem, surface, bytes })
 }
 
 #[cfg(test)]
