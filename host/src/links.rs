@@ -155,21 +155,7 @@ fn grant(link: &Link) -> Grant {
 
 /// Whether an interface can be meant by both of these links.
 pub(crate) fn overlap(one: &Link, other: &Link) -> bool {
-    one.interfaces.iter().any(|one| other.interfaces.iter().any(|other| patterns_overlap(one, other)))
-}
-
-/// Whether one interface can be named by both. Versions are left out: what differs in its version only is told apart
-/// by nobody who writes links.
-fn patterns_overlap(one: &InterfacePattern, other: &InterfacePattern) -> bool {
-    let parts = |text: &'_ InterfacePattern| {
-        let path = text.as_str().split('@').next().unwrap_or_default().to_owned();
-        match path.split_once('/') {
-            Some((package, interface)) => (package.to_owned(), Some(interface.to_owned())),
-            None => (path, None),
-        }
-    };
-    let ((one_package, one), (other_package, other)) = (parts(one), parts(other));
-    one_package == other_package && (one.is_none() || other.is_none() || one == other)
+    one.interfaces.iter().any(|one| other.interfaces.iter().any(|other| one.overlaps(other)))
 }
 
 /// Whether this part of a configuration names a shared one.

@@ -19,7 +19,7 @@ use std::{
 use mesh_claims::Trust;
 use mesh_lattice::{
     Digest, Incarnation, Name,
-    application::{Application, Provider, Replicas, Values},
+    application::{Application, Provider, Replicas, Values, range},
     control::{Commit, ControlCode, ControlError},
     key::{Key, TrustKey},
     stored::{AppPointer, NodeRecord, OwnerRecord, TrustStatement},
@@ -224,9 +224,7 @@ impl Judge<'_> {
         for provider in &application.providers {
             self.check_provider(provider)?;
         }
-        for actor in &application.actors {
-            check_numbers(actor)?;
-        }
+        check_numbers(application)?;
         self.check_links(application)?;
         self.check_configuration(application)?;
         self.check_fit(application)
@@ -322,21 +320,14 @@ fn check_statement(key: &TrustKey, statement: &TrustStatement) -> Result<(), Con
     Err(invalid("the trust statement speaks of something else than its key".into()))
 }
 
-fn check_numbers(actor: &mesh_lattice::application::Actor) -> Result<(), ControlError> {
-    let name = &actor.name;
-    let limits = &actor.limits;
-    let wrong = [
-        (!(1..=100_000).contains(&actor.concurrency), "concurrency is 1 to 100000"),
-        (!(1..=1_000_000).contains(&actor.instances.reuse), "reuse is 1 to 1000000"),
-        (!(65_536..=4 << 30).contains(&limits.memory_bytes), "memory is 64 KiB to 4 GiB"),
-        (!(1..=3_600_000).contains(&limits.cpu_ms), "cpu is 1 ms to 1 h"),
-        (!(1..=3_600_000).contains(&limits.time_ms), "time is 1 ms to 1 h"),
-        (matches!(actor.replicas, Replicas::Count(count) if count > 10_000), "replicas are at most 10000"),
-    ];
-    match wrong.into_iter().find(|(wrong, _)| *wrong) {
-        Some((_, rule)) => Err(invalid(format!("actor {name}: {rule}"))),
-        None => Ok(()),
-    }
+fn check_numbers(application: &Application) -> Result<(), ControlError> {
+    let actors = application.actors.iter();
+    let mut actors =
+        actors.filter_map(|actor| Some(format!("actor {}: {}", actor.name, range::broken_by_actor(actor)?)));
+    let links = application.links.iter();
+    let mut links = links
+        .filter_map(|link| Some(format!("link {} -> {}: {}", link.source, link.target, range::broken_by_link(link)?)));
+    actors.next().or_else(|| links.next()).map_or(Ok(()), |broken| Err(invalid(broken)))
 }
 
 fn invalid(message: String) -> ControlError {

@@ -1,5 +1,7 @@
 //! What people want: an application's actors, providers and links, in the form that is signed and stored.
 
+pub mod range;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};

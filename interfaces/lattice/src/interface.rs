@@ -170,6 +170,19 @@ impl InterfacePattern {
         }
     }
 
+    /// Whether one interface can be named by both. Versions are left out: what differs in its version only is told
+    /// apart by nobody who writes links.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (Parts::parse(&self.0), Parts::parse(&other.0)) {
+            (Some(one), Some(other)) => {
+                one.package == other.package
+                    && (one.interface.is_none() || other.interface.is_none() || one.interface == other.interface)
+            }
+            _ => false,
+        }
+    }
+
     /// The full text.
     #[must_use]
     pub fn as_str(&self) -> &str {

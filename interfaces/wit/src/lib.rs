@@ -10,6 +10,7 @@
 //! | [`component`] | the signatures of a component, from its bytes |
 //! | [`published`] | the signatures of the WIT packages that lie beside this crate |
 //! | [`fit`] | whether one end serves what the other calls, and what differs |
+//! | [`link`] | whether a link can ever work, by what is known of its two ends |
 //!
 //! ```
 //! let store = "wasi:keyvalue/store@0.2.0-draft".parse()?;
@@ -23,6 +24,7 @@
 
 pub mod component;
 pub mod fit;
+pub mod link;
 pub mod published;
 pub mod signature;
 
