@@ -18,7 +18,7 @@ RUSTFLAGS=$(echo "$RUSTFLAGS" | tr -s ' \n' ' ')
 cargo build --locked --release --target "$host"
 
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(frame value envelope stored claims lane transcode)
+[ ${#targets[@]} -gt 0 ] || targets=(frame value envelope stored claims lane transcode manifest)
 for target in "${targets[@]}"; do
     program=$CARGO_TARGET_DIR/$host/release/$target
     work=$CARGO_TARGET_DIR/corpus/$target

@@ -166,6 +166,10 @@ pub(crate) enum Command {
     Trust(commands::trust::Trust),
     /// Revoke a key or an artifact
     Revoke(commands::revoke::Revoke),
+    /// Print the JSON Schema of manifests, for editors
+    Schema(commands::schema::Schema),
+    /// Print an OAM manifest in our format
+    Convert(commands::convert::Convert),
     /// Look at what the lattice stands on, and say what to do
     Doctor(commands::doctor::Doctor),
     /// Print the version

@@ -6,6 +6,7 @@ pub(crate) mod claims;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod context;
+pub(crate) mod convert;
 pub(crate) mod describe;
 pub(crate) mod doctor;
 pub(crate) mod down;
@@ -19,6 +20,7 @@ pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod revoke;
 pub(crate) mod scale;
+pub(crate) mod schema;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod trust;
@@ -65,6 +67,8 @@ pub(crate) fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Pull(command) => command.run(global, out),
         Command::Trust(command) => command.run(global, out),
         Command::Revoke(command) => command.run(global, out),
+        Command::Schema(command) => command.run(out),
+        Command::Convert(command) => command.run(out),
         Command::Doctor(command) => command.run(global, out),
         Command::Version(command) => command.run(out),
         Command::Completion(command) => command.run(out),

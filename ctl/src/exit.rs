@@ -68,7 +68,7 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(refusal) = cause.downcast_ref::<Refusal>() {
         return Some(if refusal.code == RefusalCode::Malformed { Exit::Invalid } else { Exit::Refused });
     }
-    if cause.is::<NotAComponent>() || cause.is::<SignatureError>() {
+    if cause.is::<NotAComponent>() || cause.is::<SignatureError>() || cause.is::<mesh_manifest::Faults>() {
         return Some(Exit::Invalid);
     }
     if let Some(error) = cause.downcast_ref::<CallError>() {

@@ -9,6 +9,7 @@ mod commands;
 mod context;
 mod exit;
 mod lattice;
+mod manifest;
 mod output;
 mod registry;
 mod replacement;

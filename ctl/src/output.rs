@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use mesh_manifest::Faults;
 use serde::Serialize;
 
 use crate::{
@@ -152,9 +153,19 @@ impl Output {
         }
     }
 
+    /// What of a manifest is not wrong and should be known.
+    pub(crate) fn warn(&self, warnings: &Faults) {
+        for warning in warnings.iter() {
+            talk(&format!("warning: {warning}"));
+        }
+    }
+
     /// Says why a command failed, and how it ends.
     pub(crate) fn fail(&self, error: &anyhow::Error) -> ExitCode {
-        talk(&format!("error: {error:#}"));
+        match error.downcast_ref::<Faults>() {
+            Some(faults) => talk(faults.render(false).trim_end()),
+            None => talk(&format!("error: {error:#}")),
+        }
         if let Some(hint) = exit::hint(error) {
             talk(&format!("hint: {hint}"));
         }

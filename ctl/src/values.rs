@@ -1,6 +1,7 @@
 //! What people write after `--config` and `--limit`: `k=v`, `64MiB`.
 
 use mesh_lattice::application::{ConfigPart, Values};
+pub(crate) use mesh_manifest::quantity::bytes;
 
 use crate::exit::Failure;
 
@@ -30,32 +31,12 @@ pub(crate) fn config(pairs: &[(String, String)]) -> Result<Vec<ConfigPart>, Fail
     Ok(if pairs.is_empty() { Vec::new() } else { vec![ConfigPart::Values(values(pairs)?)] })
 }
 
-/// Parses a number of bytes: `65536`, `64KiB`, `64MiB`, `1GiB`.
-pub(crate) fn bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is not a size: a number, or one with KiB, MiB or GiB");
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits).ok_or_else(wrong)?;
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let unit: u64 = match unit {
-        "" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(unit).ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_pairs_are_read_strictly() {
-        assert_eq!((bytes("5"), bytes("64MiB"), bytes("2GiB")), (Ok(5), Ok(64 << 20), Ok(2 << 30)));
-        for bad in ["", "MiB", "5MB", "-1", "5 MiB", "99999999999GiB"] {
-            assert!(bytes(bad).is_err(), "{bad}");
-        }
+    fn pairs_are_read_strictly() {
         assert_eq!(pair("a=b=c"), Ok(("a".into(), "b=c".into())));
         assert_eq!(pair("a="), Ok(("a".into(), String::new())));
         for bad in ["", "a", "=b", "a\n=b"] {

@@ -1,7 +1,7 @@
 //! `start provider`: wants one of the providers that hosts have built in.
 
 use mesh_lattice::{
-    InterfacePattern, Name,
+    Name,
     application::{self, ConfigPart, Replicas},
 };
 
@@ -39,16 +39,6 @@ pub(crate) struct Provider {
     waiting: wait::Waiting,
 }
 
-/// What is known of the providers that hosts have built in: what each serves, and whether its data lives on its host.
-const BUILT_IN: &[(&str, &[&str], bool)] = &[
-    ("http-client", &["wasi:http/outgoing-handler"], false),
-    ("http-server", &[], false),
-    ("keyvalue-redb", &["wasi:keyvalue"], true),
-    ("keyvalue-nats", &["wasi:keyvalue"], false),
-    ("keyvalue-redis", &["wasi:keyvalue"], false),
-    ("echo", &["mesh:echo"], false),
-];
-
 impl Provider {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
         let config = values::config(&self.config)?;
@@ -79,10 +69,8 @@ impl Provider {
             let message = format!("{name} is a {} already, not a {}", before.kind, self.kind);
             return Err(Failure::invalid(message).hint("stop it first, or say --force").into());
         }
-        let known = BUILT_IN.iter().find(|(kind, ..)| *kind == self.kind.as_str());
-        let serves = known.map_or(&[][..], |(_, serves, _)| serves);
-        let interfaces = serves.iter().map(|pattern| pattern.parse()).collect::<Result<Vec<InterfacePattern>, _>>()?;
-        let local_state = known.is_some_and(|(_, _, local)| *local);
+        let known = mesh_manifest::kinds::built_in().remove(&self.kind);
+        let (interfaces, local_state) = known.map(|kind| (kind.serves, kind.local_state)).unwrap_or_default();
         let mut provider = match &before {
             Some(before) if before.kind == self.kind => before.clone(),
             _ => application::Provider {
