@@ -223,6 +223,11 @@ impl Shared {
         self.runner.is_roomy() && self.engine.budget().is_roomy()
     }
 
+    /// Whether no more than one call runs.
+    pub(crate) fn runs_one_call(&self) -> bool {
+        self.admission.running() <= 1
+    }
+
     /// The right to an instance, when its turn has come.
     pub(crate) async fn enter(&self, caller: &Caller, deadline: Deadline) -> Result<Ticket, CallError> {
         let tracked = self.tasks.token();

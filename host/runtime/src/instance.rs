@@ -2,8 +2,14 @@
 //!
 //! ```text
 //! made ──► serves one call ─┬─ told to be reused, all is clean ──► idle ─┬─ next call ──► serves
-//!                           └─ anything else ──► gone                    └─ a few seconds, or the actor goes ──► gone
+//!   │                       └─ anything else ──► gone                    └─ a few seconds, or the actor goes ──► gone
+//!   └─ ahead of its call, behind the answer of the one before ──► idle
 //! ```
+//!
+//! Making an instance is a good part of what a short call costs, and is the same whoever calls: behind the answer of an
+//! HTTP call the next one is made, if no other call runs, none waits and there is room. It is as new as any other when its call comes. A
+//! component that calls out while it is instantiated would do that for a call that may never come, so whatever it
+//! calls then does not begin, what came of it is thrown away, and none is made ahead for that actor again.
 //!
 //! What a reused instance sees is its own memory, as its earlier calls for the same actor left it: never another
 //! actor's, and never that of another revision or configuration, because those are other actors with instances of
@@ -12,20 +18,16 @@
 //! bounded over all of its calls. An instance that trapped, was cancelled or stopped, or that keeps a resource of the
 //! host, a body or a bucket for example, when its call is over, is not used again.
 
-use std::{
-    future::poll_fn,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod idle;
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mesh_lattice::{
-    CallError,
+    CallError, Deadline,
     wit::{Outcome, messaging::Message},
 };
-use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use wasmtime::{
     Store,
     component::{self, ResourceAny},
@@ -37,12 +39,11 @@ use crate::{
     failure,
     http::{Head, Loaded, RequestBody},
     limits::Usage,
+    meter::Metered,
     outbound::Outbound,
     state::State,
 };
-
-/// An instance that nobody calls for this long goes.
-const IDLE: Duration = Duration::from_secs(5);
+pub(crate) use idle::Idle;
 
 /// One instance and what is left of its calls.
 pub(crate) struct Instance {
@@ -68,9 +69,37 @@ impl Instance {
             idle.begin(outbound);
             return idle;
         }
+        Self::new(outbound)
+    }
+
+    fn new(outbound: Outbound) -> Self {
+        let shared = Arc::clone(&outbound.shared);
         let usage = Usage::new(Arc::clone(shared.engine.budget()), shared.limits.memory_bytes);
         let store = State::new(outbound, usage).into_store(shared.runner.wasmtime());
-        Self { store, live: None, calls_left: shared.idle.reuse }
+        Self { store, live: None, calls_left: shared.idle.reuse() }
+    }
+
+    /// Makes one that waits for the next call, where none does and there is room.
+    async fn make_ahead(shared: Arc<Shared>) {
+        if !shared.idle.wants_one(&shared) {
+            return;
+        }
+        // Nothing that it calls out for begins: the time for that is over.
+        let outbound = Outbound::of_call(&shared, Deadline::after(Duration::ZERO), None);
+        let meter = Arc::clone(&outbound.meter);
+        let made = async move {
+            let mut instance = Self::new(outbound);
+            let live = instance.start().await;
+            instance.live = Some(instance.outcome(live)?);
+            Ok(instance)
+        };
+        let made = tokio::time::timeout(shared.limits.time(), Metered::new(Arc::clone(&meter), made)).await;
+        match made {
+            _ if meter.has_called_out() => shared.idle.make_none_ahead(),
+            Ok(Ok(instance)) => shared.idle.keep(instance, &shared),
+            // What is wrong with it is told when one is made for a call.
+            Ok(Err(_)) | Err(_) => {}
+        }
     }
 
     fn shared(&self) -> Arc<Shared> {
@@ -196,17 +225,24 @@ impl Instance {
         }
     }
 
-    /// As [`Self::retire`], but what is of no more use is taken down in a task of its own, with its right to live: on
-    /// the thread of its call and right behind it, so that nobody waits for that before he has his answer.
+    /// As [`Self::retire`], but where this is the only call of its actor, what is of no more use is taken down in a task
+    /// of its own, with its right to live, and the next one made: on the thread of its call and right behind it, so that
+    /// nobody waits for that before he has his answer. Where other calls run there is no processor to do it meanwhile,
+    /// and a task costs more than it saves.
     pub(crate) fn retire_behind(mut self, ticket: Ticket) {
         let shared = self.shared();
         if self.is_of_use() {
             shared.idle.keep(self, &shared);
-        } else {
-            shared.tasks.spawn(async move {
+        } else if shared.runs_one_call() {
+            let tasks = shared.tasks.clone();
+            tasks.spawn(async move {
                 drop(self);
                 drop(ticket);
+                Self::make_ahead(shared).await;
             });
+        } else {
+            drop(self);
+            drop(ticket);
         }
     }
 
@@ -225,83 +261,5 @@ impl Instance {
     /// Tasks, streams and futures that the engine keeps.
     fn concurrent_state(&mut self) -> usize {
         if self.shared().runner.is_concurrent() { self.store.concurrent_state_table_size() } else { 0 }
-    }
-}
-
-/// The instances of one actor that wait for a call.
-pub(crate) struct Idle {
-    reuse: u32,
-    kept: Mutex<Kept>,
-    closed: CancellationToken,
-}
-
-#[derive(Default)]
-struct Kept {
-    /// The latest last.
-    instances: Vec<(Instant, Instance)>,
-    /// Whether a task looks after them.
-    watched: bool,
-}
-
-impl Idle {
-    /// Instances serve up to `reuse` calls each.
-    pub(crate) fn new(reuse: u32) -> Self {
-        Self { reuse, kept: Mutex::default(), closed: CancellationToken::new() }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        if self.reuse > 1 { self.kept.lock().instances.len() } else { 0 }
-    }
-
-    fn take(&self) -> Option<Instance> {
-        if self.reuse <= 1 {
-            return None;
-        }
-        self.kept.lock().instances.pop().map(|(_, instance)| instance)
-    }
-
-    /// Instances that wait hold slots and memory, which they may not take from those that work.
-    fn keep(&self, mut instance: Instance, shared: &Arc<Shared>) {
-        if !shared.has_room_for_idle() {
-            return;
-        }
-        instance.store.data_mut().rest();
-        let mut kept = self.kept.lock();
-        if self.closed.is_cancelled() {
-            return;
-        }
-        kept.instances.push((Instant::now(), instance));
-        if !std::mem::replace(&mut kept.watched, true) {
-            shared.tasks.spawn(watch(Arc::clone(shared)));
-        }
-    }
-
-    /// Drops them all, and every one that would come.
-    pub(crate) fn close(&self) {
-        self.closed.cancel();
-        let gone = std::mem::take(&mut self.kept.lock().instances);
-        drop(gone);
-    }
-
-    /// Drops those that waited too long; when the next has.
-    fn expire(&self, now: Instant) -> Option<Instant> {
-        let mut kept = self.kept.lock();
-        let expired = kept.instances.partition_point(|(since, _)| *since + IDLE <= now);
-        let gone: Vec<_> = kept.instances.drain(..expired).collect();
-        let next = kept.instances.first().map(|(since, _)| *since + IDLE);
-        kept.watched = next.is_some();
-        drop(kept);
-        drop(gone);
-        next
-    }
-}
-
-/// Ends with the last idle instance, or with the actor.
-async fn watch(shared: Arc<Shared>) {
-    while let Some(next) = shared.idle.expire(Instant::now()) {
-        tokio::select! {
-            () = shared.idle.closed.cancelled() => return,
-            () = tokio::time::sleep_until(next.into()) => {}
-        }
     }
 }

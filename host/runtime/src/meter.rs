@@ -44,6 +44,7 @@ pub(crate) struct Meter {
     place: Mutex<Option<OwnedSemaphorePermit>>,
     progress: AtomicU64,
     head_is_out: AtomicBool,
+    called_out: AtomicBool,
     failure: OnceLock<CallError>,
 }
 
@@ -62,6 +63,7 @@ impl Meter {
             place: Mutex::new(None),
             progress: AtomicU64::new(0),
             head_is_out: AtomicBool::new(false),
+            called_out: AtomicBool::new(false),
             failure: OnceLock::new(),
         }
     }
@@ -111,6 +113,15 @@ impl Meter {
 
     pub(crate) fn head_is_out(&self) -> bool {
         self.head_is_out.load(Ordering::Relaxed)
+    }
+
+    /// The guest calls somebody.
+    pub(crate) fn set_called_out(&self) {
+        self.called_out.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_called_out(&self) -> bool {
+        self.called_out.load(Ordering::Relaxed)
     }
 
     /// The guest met an epoch.

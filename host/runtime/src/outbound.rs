@@ -100,6 +100,7 @@ impl Outbound {
         params: Params,
         body: Option<Body>,
     ) -> Invocation {
+        self.meter.set_called_out();
         let deadline = match self.meter.head_is_out() {
             true => Deadline::after(self.shared.limits.time()),
             false => self.deadline,

@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod ahead;
 mod asynchronous;
 mod bus;
 mod cancel;
