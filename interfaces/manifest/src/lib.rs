@@ -30,7 +30,7 @@
 //!
 //! let text = "apiVersion: mesh/v1\nkind: Application\nmetadata: { name: shop }\nspec: { actors: [ { nam: cart } ] }\n";
 //! let faults = read(&[Source::new("shop.yaml", ".", text.as_bytes().to_vec())], &Reading::default()).unwrap_err();
-//! assert_eq!(faults.len(), 3);
+//! assert_eq!(faults.len(), 2);
 //! assert!(faults.render(false).contains("did you mean `name`?"));
 //! ```
 

@@ -103,12 +103,13 @@ pub struct Resolved {
 ///
 /// All that is wrong with any of them.
 pub fn resolve(drafts: &[Draft], facts: &Facts) -> Result<Resolved, Faults> {
-    let mut resolver = Resolver { drafts, facts, faults: Faults::default(), warnings: Faults::default() };
+    let mut resolver = Resolver::new(drafts, facts);
     resolver.check_names();
     let mut applications: Vec<Application> = drafts.iter().map(|draft| resolver.application(draft)).collect();
     for (draft, application) in drafts.iter().zip(&mut applications) {
         application.links = resolver.links(draft);
     }
+    resolver.check_places();
     resolver.check_fit(&applications);
     let warnings = resolver.warnings.sorted();
     resolver.faults.or(Resolved { applications, warnings })
@@ -117,16 +118,42 @@ pub fn resolve(drafts: &[Draft], facts: &Facts) -> Result<Resolved, Faults> {
 struct Resolver<'a> {
     drafts: &'a [Draft],
     facts: &'a Facts,
+    /// The applications that stay as they are.
+    others: Vec<&'a Application>,
+    /// What each name stands for, in the drafts and elsewhere.
+    names: BTreeMap<&'a Name, Is>,
+    /// The functions of the artifacts.
+    read: BTreeMap<Digest, &'a Signatures>,
     faults: Faults,
     warnings: Faults,
 }
 
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Is {
+    Actor,
+    Provider,
+    /// In no draft, and the lattice was not asked.
+    Unknown,
+}
+
 impl<'a> Resolver<'a> {
-    /// The applications that stay as they are.
-    fn others(&self) -> impl Iterator<Item = &'a Application> + Clone {
-        let (drafts, facts) = (self.drafts, self.facts);
-        let replaced = |name: &Name| drafts.iter().any(|draft| draft.name.value == *name);
-        facts.others.iter().filter(move |other| !replaced(&other.name))
+    fn new(drafts: &'a [Draft], facts: &'a Facts) -> Self {
+        let replaced: BTreeSet<&Name> = drafts.iter().map(|draft| &draft.name.value).collect();
+        let others: Vec<_> = facts.others.iter().filter(|other| !replaced.contains(&other.name)).collect();
+        let mut names = BTreeMap::new();
+        for other in &others {
+            names.extend(other.actors.iter().map(|actor| (&actor.name, Is::Actor)));
+            names.extend(other.providers.iter().map(|provider| (&provider.name, Is::Provider)));
+        }
+        for draft in drafts {
+            names.extend(draft.actors.iter().map(|actor| (&actor.name.value, Is::Actor)));
+            names.extend(draft.providers.iter().map(|provider| (&provider.name.value, Is::Provider)));
+        }
+        let components = facts.artifacts.values().flatten();
+        let known = components.filter_map(|component| Some((component.digest, component.signatures.as_deref()?)));
+        let read = facts.read.iter().map(|(digest, read)| (*digest, read.as_ref())).chain(known).collect();
+        Self { drafts, facts, others, names, read, faults: Faults::default(), warnings: Faults::default() }
     }
 
     fn application(&mut self, draft: &Draft) -> Application {

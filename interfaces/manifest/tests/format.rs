@@ -158,6 +158,37 @@ fn a_link_whose_ends_do_not_fit_is_refused_with_both_sides() {
 }
 
 #[test]
+fn a_place_that_another_application_has_is_taken() {
+    let drafts = drafts(COUNTER).unwrap();
+    let mut facts = facts(&drafts, &component(&["wasi:keyvalue/store"], &["wasi:http/incoming-handler@0.2.3"]));
+    let link = |source: &str, target: &str, interface: &str, name: &str| {
+        let link = serde_json::json!({ "source": source, "target": target, "interfaces": [interface], "name": name });
+        serde_json::from_value::<mesh_lattice::application::Link>(link).unwrap()
+    };
+    let mut other = Application::empty(name("other"));
+    // Another name, another package, and a provider that may have several targets: none of them is in the way.
+    other.links = vec![
+        link("counter", "old", "wasi:keyvalue/store", "backup"),
+        link("counter", "old", "wasi:blobstore", "main"),
+        link("web", "old", "wasi:http/incoming-handler", "default"),
+    ];
+    facts.others = vec![other];
+    assert!(resolve(&drafts, &facts).is_ok());
+    facts.others[0].links.push(link("counter", "old", "wasi:keyvalue/store@0.2.0-draft", "main"));
+    let faults = resolve(&drafts, &facts).unwrap_err();
+    assert_eq!(messages(&faults), ["app.yaml:20:17: `counter` has two links named `main` on one interface"]);
+    assert!(faults.render(false).contains("the other one is of application `other`"));
+}
+
+#[test]
+fn a_quoted_merge_key_is_a_key_like_any_other() {
+    let drafts = drafts(&COUNTER.replace("{ bucket: counters }\n", "{ \"<<\": counters }\n")).unwrap();
+    assert!(
+        matches!(&drafts[0].providers[0].config[0].value, ConfigPart::Values(values) if values["<<"] == "counters")
+    );
+}
+
+#[test]
 fn several_documents_and_files_link_to_each_other() {
     let one = "{ apiVersion: mesh/v1, kind: Application, metadata: { name: one }, spec: { actors: [
         { name: asks, artifact: a.wasm, links: [ { to: answers, interfaces: [ 'acme:shop/cart' ] } ] } ] } }";

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use mesh_lattice::application::{Instances, Limits};
+use mesh_lattice::{
+    Name,
+    application::{Instances, Limits},
+};
 
 use super::{Made, Oam, Part, image, scale::Scaler, shape};
 use crate::{
@@ -71,12 +74,7 @@ impl Oam<'_> {
         None
     }
 
-    fn actor(
-        &mut self,
-        name: &Spanned<mesh_lattice::Name>,
-        properties: &Node,
-        scaler: Option<Scaler>,
-    ) -> Option<Actor> {
+    fn actor(&mut self, name: &Spanned<Name>, properties: &Node, scaler: Option<Scaler>) -> Option<Actor> {
         let config = self.configs(properties.get("config"));
         self.shared_properties(name, properties);
         let image = self.image(properties)?;
@@ -94,12 +92,7 @@ impl Oam<'_> {
         })
     }
 
-    fn provider(
-        &mut self,
-        name: &Spanned<mesh_lattice::Name>,
-        properties: &Node,
-        scaler: Option<Scaler>,
-    ) -> Option<Provider> {
+    fn provider(&mut self, name: &Spanned<Name>, properties: &Node, scaler: Option<Scaler>) -> Option<Provider> {
         let config = self.configs(properties.get("config"));
         self.shared_properties(name, properties);
         let image = self.image(properties)?;
@@ -109,7 +102,7 @@ impl Oam<'_> {
     }
 
     /// What actors and providers both may say, and what does nothing here.
-    fn shared_properties(&mut self, name: &Spanned<mesh_lattice::Name>, properties: &Node) {
+    fn shared_properties(&mut self, name: &Spanned<Name>, properties: &Node) {
         self.no_secrets(properties.get("secrets"));
         if let Some(id) = self.reader.text(properties.get("id"), "id")
             && id.value != name.as_str()
@@ -138,7 +131,7 @@ impl Oam<'_> {
         }
     }
 
-    fn kind(&mut self, image: &Spanned<&str>) -> Option<Spanned<mesh_lattice::Name>> {
+    fn kind(&mut self, image: &Spanned<&str>) -> Option<Spanned<Name>> {
         let Some(kind) = image::kind(image.value) else {
             let message = format!("`{}` is none of the published providers", shown(image.value));
             let help = format!(
@@ -158,12 +151,7 @@ impl Oam<'_> {
     }
 
     /// Something that another application has.
-    fn elsewhere(
-        &mut self,
-        node: &Arc<Node>,
-        properties: &Node,
-        scaler: Option<&Scaler>,
-    ) -> Option<Spanned<mesh_lattice::Name>> {
+    fn elsewhere(&mut self, node: &Arc<Node>, properties: &Node, scaler: Option<&Scaler>) -> Option<Spanned<Name>> {
         let fields = self.reader.fields(node, &shape::SHARED)?;
         if let Some(image) = properties.get("image") {
             let message = "a component is of this application (`image`) or of another one (`application`), not both";

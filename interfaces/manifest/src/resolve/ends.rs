@@ -1,52 +1,75 @@
 //! The two ends of each link: that they exist, which of them the configuration is for, and that they fit.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use mesh_lattice::{
-    Name,
+    InterfacePattern, Name,
     application::{self, Application},
+    name::LinkName,
 };
 use mesh_wit::link::{self, End};
 
-use super::Resolver;
+use super::{Is, Resolver};
 use crate::{
     draft::{Draft, Link},
     fields::suggest,
     source::{Span, Spanned},
 };
 
-/// What an end of a link is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Is {
-    Actor,
-    Provider,
-    /// In no draft, and the lattice was not asked.
-    Unknown,
+/// One interface of a link that has a place, and who declares it.
+struct Placed<'a> {
+    target: &'a Name,
+    /// `None`: the whole package.
+    interface: Option<&'a str>,
+    by: By<'a>,
 }
+
+#[derive(Clone, Copy)]
+enum By<'a> {
+    Draft(&'a Draft, &'a Link),
+    Other(&'a Application),
+}
+
+/// By source, link name and package: links that share them and an interface are in each other's way.
+type Places<'a> = BTreeMap<(&'a Name, &'a LinkName, &'a str), Vec<Placed<'a>>>;
 
 impl<'a> Resolver<'a> {
     /// The links of a draft as they are stored.
     pub(super) fn links(&mut self, draft: &Draft) -> Vec<application::Link> {
-        let links: Vec<_> = draft.links.iter().map(|link| self.link(draft, link)).collect();
-        for (index, one) in draft.links.iter().enumerate() {
-            let clash = draft.links.iter().take(index).find(|other| self.clash(one, other));
-            if let Some(other) = clash {
-                let message =
-                    format!("`{}` has two links named `{}` on one interface", one.source.value, one.name.value);
-                let fault = draft.fault(one.target.span, message).other(other.target.span, "the other one");
-                self.faults.push(fault.help("give one of them a `name`, by which the actor chooses"));
-            }
-        }
-        links
+        draft.links.iter().map(|link| self.link(draft, link)).collect()
     }
 
-    /// Whether two links stand in one place. A provider as source may have several targets under one name: it says
-    /// itself whom it means.
-    fn clash(&self, one: &Link, other: &Link) -> bool {
-        one.source.value == other.source.value
-            && one.name.value == other.name.value
-            && (one.target.value == other.target.value || self.is(&one.source) != Some(Is::Provider))
-            && one.interfaces.iter().any(|one| other.interfaces.iter().any(|other| one.value.overlaps(&other.value)))
+    /// No two links stand in one place, of these applications and of those that stay.
+    pub(super) fn check_places(&mut self) {
+        let mut places = Places::new();
+        for &other in &self.others {
+            for link in &other.links {
+                for (package, interface) in link.interfaces.iter().map(parts) {
+                    let placed = Placed { target: &link.target, interface, by: By::Other(other) };
+                    places.entry((&link.source, &link.name, package)).or_default().push(placed);
+                }
+            }
+        }
+        for draft in self.drafts {
+            for link in &draft.links {
+                self.place(draft, link, &mut places);
+            }
+        }
+    }
+
+    fn place(&mut self, draft: &'a Draft, link: &'a Link, places: &mut Places<'a>) {
+        let several = self.names.get(&link.source.value) == Some(&Is::Provider);
+        let mut in_the_way_of = None;
+        for (package, interface) in link.interfaces.iter().map(|interface| parts(&interface.value)) {
+            let placed = Placed { target: &link.target.value, interface, by: By::Draft(draft, link) };
+            let held = places.entry((&link.source.value, &link.name.value, package)).or_default();
+            let clash = held.iter().find(|other| !other.is_of(link) && other.clashes(&placed, several));
+            in_the_way_of = in_the_way_of.or(clash.map(|other| other.by));
+            held.push(placed);
+        }
+        if let Some(other) = in_the_way_of {
+            self.faults.push(in_the_way(draft, link, other));
+        }
     }
 
     fn link(&mut self, draft: &Draft, link: &Link) -> application::Link {
@@ -92,10 +115,9 @@ impl<'a> Resolver<'a> {
 
     /// What an end is; a fault where it is nothing.
     fn end(&mut self, draft: &Draft, name: &Spanned<Name>) -> Option<Is> {
-        let is = self.is(name);
+        let is = self.names.get(&name.value).copied().or((!self.facts.complete).then_some(Is::Unknown));
         if is.is_none() {
-            let names = self.all_names();
-            let help = match suggest(name.as_str(), names.iter().map(|name| name.as_str())) {
+            let help = match suggest(name.as_str(), self.names.keys().map(|name| name.as_str())) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => "write it into this manifest, or apply the application that has it first".to_owned(),
             };
@@ -105,60 +127,68 @@ impl<'a> Resolver<'a> {
         is
     }
 
-    fn is(&self, name: &Name) -> Option<Is> {
-        let drafted = self.drafts.iter().find_map(|draft| {
-            let provider = draft.providers.iter().any(|provider| provider.name.value == *name);
-            let actor = draft.actors.iter().any(|actor| actor.name.value == *name);
-            provider.then_some(Is::Provider).or(actor.then_some(Is::Actor))
-        });
-        let stored = || {
-            self.others().find_map(|other| {
-                other.provider(name).map(|_| Is::Provider).or_else(|| other.actor(name).map(|_| Is::Actor))
-            })
-        };
-        drafted.or_else(stored).or((!self.facts.complete).then_some(Is::Unknown))
-    }
-
-    fn all_names(&self) -> BTreeSet<&Name> {
-        let drafted = self.drafts.iter().flat_map(Draft::names).map(|name| &name.value);
-        let stored = self.others().flat_map(|other| {
-            let actors = other.actors.iter().map(|actor| &actor.name);
-            actors.chain(other.providers.iter().map(|provider| &provider.name))
-        });
-        drafted.chain(stored).collect()
-    }
-
     /// Every link can work, as far as its ends are known.
     pub(super) fn check_fit(&mut self, applications: &[Application]) {
-        for draft in self.drafts {
-            for link in &draft.links {
-                let all = applications.iter().chain(self.others());
-                let ends = self.known(&link.source, all.clone()).zip(self.known(&link.target, all));
-                let Some((source, target)) = ends else { continue };
-                for interface in &link.interfaces {
-                    if let Some(reason) = link::misfit(&interface.value, &source, &target) {
-                        let fault = draft.fault(interface.span, reason);
-                        self.faults
-                            .push(fault.help("`meshctl inspect ARTIFACT` shows what an artifact imports and exports"));
-                    }
+        let all = || applications.iter().chain(self.others.iter().copied());
+        let mut ends: BTreeMap<&Name, End<'_>> = BTreeMap::new();
+        for application in all() {
+            for actor in &application.actors {
+                let read = self.read.get(&actor.artifact.digest).copied();
+                let end = End::actor(&actor.name, &actor.imports, &actor.exports, read);
+                ends.extend(end.map(|end| (&actor.name, end)));
+            }
+            for provider in &application.providers {
+                let Some(kind) = self.facts.kinds.get(&provider.kind) else { continue };
+                let end = End::provider(&provider.name, &provider.kind, kind.serves.clone(), kind.calls.clone());
+                ends.insert(&provider.name, end);
+            }
+        }
+        let links = self.drafts.iter().flat_map(|draft| draft.links.iter().map(move |link| (draft, link)));
+        for (draft, link) in links {
+            let both = ends.get(&link.source.value).zip(ends.get(&link.target.value));
+            let Some((source, target)) = both else { continue };
+            for interface in &link.interfaces {
+                if let Some(reason) = link::misfit(&interface.value, source, target) {
+                    let fault = draft.fault(interface.span, reason);
+                    self.faults
+                        .push(fault.help("`meshctl inspect ARTIFACT` shows what an artifact imports and exports"));
                 }
             }
         }
     }
+}
 
-    fn known<'b>(&self, name: &Name, mut applications: impl Iterator<Item = &'b Application>) -> Option<End<'a>> {
-        applications.find_map(|application| {
-            if let Some(actor) = application.actor(name) {
-                let digest = actor.artifact.digest;
-                let component = self.facts.artifacts.values().flatten().find(|component| component.digest == digest);
-                let read = component.and_then(|component| component.signatures.as_deref());
-                let read = read.or_else(|| self.facts.read.get(&digest).map(AsRef::as_ref));
-                return End::actor(name, &actor.imports, &actor.exports, read);
-            }
-            let provider = application.provider(name)?;
-            let kind = self.facts.kinds.get(&provider.kind)?;
-            Some(End::provider(name, &provider.kind, kind.serves.clone(), kind.calls.clone()))
-        })
+impl Placed<'_> {
+    /// A provider as source may have several targets under one name: it says itself whom it means.
+    fn clashes(&self, other: &Self, several: bool) -> bool {
+        (!several || self.target == other.target)
+            && (self.interface.is_none() || other.interface.is_none() || self.interface == other.interface)
+    }
+
+    fn is_of(&self, link: &Link) -> bool {
+        matches!(self.by, By::Draft(_, own) if std::ptr::eq(own, link))
+    }
+}
+
+/// Package and interface of a pattern. Versions are left out: what differs in its version only is told apart by nobody
+/// who writes links.
+fn parts(pattern: &InterfacePattern) -> (&str, Option<&str>) {
+    let path = pattern.as_str().split('@').next().unwrap_or_default();
+    path.split_once('/').map_or((path, None), |(package, interface)| (package, Some(interface)))
+}
+
+fn in_the_way(draft: &Draft, link: &Link, other: By<'_>) -> crate::Fault {
+    let message = format!("`{}` has two links named `{}` on one interface", link.source.value, link.name.value);
+    let fault = draft.fault(link.target.span, message);
+    match other {
+        By::Draft(first, other) if std::sync::Arc::ptr_eq(&first.source, &draft.source) => fault
+            .other(other.target.span, "the other one")
+            .help("give one of them a `name`, by which the actor chooses"),
+        By::Draft(first, _) => fault.help(format!("the other one stands in {}", first.source.file())),
+        By::Other(application) => fault.help(format!(
+            "the other one is of application `{}`: take it out there, or give this one a `name`, by which the actor chooses",
+            application.name
+        )),
     }
 }
 

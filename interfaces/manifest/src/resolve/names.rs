@@ -2,40 +2,40 @@
 
 use std::collections::BTreeMap;
 
-use mesh_lattice::Name;
+use mesh_lattice::{Name, application::Application};
 
 use super::Resolver;
 use crate::{draft::Draft, source::Spanned};
 
-impl<'a> Resolver<'a> {
+impl Resolver<'_> {
     pub(super) fn check_names(&mut self) {
+        let owners: BTreeMap<&Name, &Name> =
+            self.others.iter().flat_map(|other| names(other).map(move |name| (name, &other.name))).collect();
         let mut applications: BTreeMap<&Name, &Draft> = BTreeMap::new();
         let mut taken: BTreeMap<&Name, (&Draft, &Spanned<Name>)> = BTreeMap::new();
         for draft in self.drafts {
             if let Some(first) = applications.insert(&draft.name.value, draft) {
-                let fault =
-                    draft.fault(draft.name.span, format!("application `{}` is described twice", draft.name.value));
-                self.faults.push(first_at(fault, first, draft, &first.name));
+                let message = format!("application `{}` is described twice", draft.name.value);
+                self.faults.push(first_at(draft.fault(draft.name.span, message), first, draft, &first.name));
             }
             for name in draft.names() {
                 if let Some((first, place)) = taken.insert(&name.value, (draft, name)) {
                     let fault = draft.fault(name.span, format!("the name `{}` stands for two things", name.value));
                     self.faults.push(first_at(fault, first, draft, place));
                 }
-                self.check_owner(draft, name);
+                if let Some(owner) = owners.get(&name.value) {
+                    let message = format!("the name `{}` belongs to application `{owner}`", name.value);
+                    let help = format!("choose another name, or take it out of `{owner}` first");
+                    self.faults.push(draft.fault(name.span, message).help(help));
+                }
             }
         }
     }
+}
 
-    /// Names are of the whole lattice: another application may have it.
-    fn check_owner(&mut self, draft: &Draft, name: &Spanned<Name>) {
-        let owner = self.others().find(|other| other.actor(name).is_some() || other.provider(name).is_some());
-        if let Some(owner) = owner {
-            let message = format!("the name `{}` belongs to application `{}`", name.value, owner.name);
-            let help = format!("choose another name, or take it out of `{}` first", owner.name);
-            self.faults.push(draft.fault(name.span, message).help(help));
-        }
-    }
+fn names(application: &Application) -> impl Iterator<Item = &Name> {
+    let actors = application.actors.iter().map(|actor| &actor.name);
+    actors.chain(application.providers.iter().map(|provider| &provider.name))
 }
 
 fn first_at(fault: crate::Fault, first: &Draft, draft: &Draft, place: &Spanned<Name>) -> crate::Fault {

@@ -108,7 +108,7 @@ impl<'a> Tree<'a> {
 
     fn scalar(&mut self, text: String, plain: bool, anchor: usize, span: Span) -> Result<(), Fault> {
         if self.awaits_key() {
-            return self.key(text, anchor, span);
+            return self.key(text, plain, anchor, span);
         }
         let weight = Weight { nodes: 1, text: text.len() };
         let null = plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL");
@@ -121,11 +121,11 @@ impl<'a> Tree<'a> {
         matches!(self.open.last(), Some(Open { parts: Parts::Map { key: None, .. }, .. }))
     }
 
-    fn key(&mut self, text: String, anchor: usize, span: Span) -> Result<(), Fault> {
+    fn key(&mut self, text: String, plain: bool, anchor: usize, span: Span) -> Result<(), Fault> {
         if anchor != 0 {
             return Err(self.at(span, "a key carries no anchor"));
         }
-        if text == "<<" {
+        if plain && text == "<<" {
             let fault = self.at(span, "a manifest has no merge keys (`<<`)");
             return Err(
                 fault.help("write the fields out, or give a whole value an anchor (`&name`) and use it as `*name`")
