@@ -16,6 +16,7 @@ export RUST_TEST_THREADS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
 STEP := checks/step.sh
 GUESTS := $(wildcard examples/Cargo.toml tests/guests/Cargo.toml tests/releases/*/Cargo.toml)
+TEMPLATES := $(wildcard ctl/templates/*/Cargo.toml)
 
 .PHONY: demo test check bench fuzz rig tools build guests
 
@@ -35,11 +36,13 @@ check: tools
 	@$(STEP) orphans checks/orphans.py
 	@$(STEP) advisories checks/advisories.sh
 	@$(STEP) fmt cargo fmt --all --check
-	@for each in $(GUESTS); do $(STEP) "fmt $$each" cargo fmt --all --check --manifest-path $$each; done
+	@for each in $(GUESTS) $(TEMPLATES); do $(STEP) "fmt $$each" cargo fmt --all --check --manifest-path $$each; done
 	@$(STEP) clippy cargo clippy --locked --workspace --all-targets -- -D warnings
 	@$(STEP) "fmt fuzz" cargo fmt --all --check --manifest-path fuzz/Cargo.toml
 	@for each in $(GUESTS); do $(STEP) "clippy $$each" cargo clippy --locked --manifest-path $$each \
 		--target wasm32-wasip2 --target-dir $(MESH_GUESTS_TARGET_DIR) --lib --examples -- -D warnings; done
+	@for each in $(TEMPLATES); do $(STEP) "clippy $$each" cargo clippy --locked --workspace --manifest-path $$each \
+		--target wasm32-wasip2 --target-dir $(MESH_GUESTS_TARGET_DIR) --lib -- -D warnings; done
 	@RUSTDOCFLAGS="-D warnings" $(STEP) docs cargo doc --locked --workspace --no-deps
 
 bench: tools guests

@@ -149,6 +149,8 @@ pub(crate) enum Command {
     /// Keep shared configuration
     #[command(subcommand)]
     Config(commands::config::Config),
+    /// Begin an actor, a provider or an application of one's own
+    New(commands::new::New),
     /// Make keys
     #[command(subcommand)]
     Keys(commands::keys::Keys),

@@ -15,6 +15,7 @@ pub(crate) mod get;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod link;
+pub(crate) mod new;
 pub(crate) mod node;
 pub(crate) mod pull;
 pub(crate) mod push;
@@ -60,6 +61,7 @@ pub(crate) fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Label(command) => command.run(global, out),
         Command::Context(command) => command.run(global, out),
         Command::Config(command) => command.run(global, out),
+        Command::New(command) => command.run(out),
         Command::Keys(command) => command.run(out),
         Command::Claims(command) => command.run(global, out),
         Command::Inspect(command) => command.run(global, out),

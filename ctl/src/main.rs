@@ -14,6 +14,7 @@ mod output;
 mod registry;
 mod replacement;
 mod seed;
+mod templates;
 mod time;
 mod values;
 mod wave;

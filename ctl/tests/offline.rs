@@ -177,6 +177,34 @@ fn a_new_build_is_a_new_revision_of_the_same_actor() {
 }
 
 #[test]
+fn signing_the_same_again_leaves_what_stands_there_unless_its_time_runs_out() {
+    let folder = Folder::new();
+    folder.public("account", "issuer.nk");
+    folder.public("account", "other.nk");
+    folder.write("counter.wasm", &component(&[]));
+    let sign = |more: &[&'static str]| {
+        let issuer = if more.contains(&"--issuer") { &[][..] } else { &["--issuer", "issuer.nk"] };
+        let to = ["claims", "sign", "counter.wasm", "--subject", "counter.actor.nk", "--to", "signed.wasm"];
+        folder.json(&[&to, issuer, more].concat())["digest"].clone()
+    };
+    folder.public("actor", "counter.actor.nk");
+    let first = sign(&["--expires", "10d"]);
+    assert_eq!(sign(&["--expires", "10d"]), first);
+    assert_eq!(sign(&["--expires", "19d"]), first, "more than half of that is left");
+    let mut last = first;
+    for more in
+        [&["--expires", "30d"][..], &["--rev", "2"], &["--name", "other"], &["--tag", "x"], &["--issuer", "other.nk"]]
+    {
+        let next = sign(more);
+        assert_ne!(next, last, "{more:?} says something else");
+        assert_eq!(folder.json(&["claims", "show", "signed.wasm"])["digest"], next);
+        last = next;
+    }
+    folder.write("counter.wasm", &component(&["a:b/c"]));
+    assert_ne!(sign(&["--issuer", "other.nk"]), last, "another build");
+}
+
+#[test]
 fn what_cannot_be_signed_or_shown_is_refused_with_its_code() {
     let folder = Folder::new();
     folder.write("plain.wasm", &component(&[]));

@@ -32,6 +32,7 @@ mod served_keyvalue;
 mod slow_connections;
 mod spinners;
 mod table;
+mod templates;
 mod told;
 mod unenrolled_host;
 mod up_killed_leaves_nothing;

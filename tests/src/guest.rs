@@ -51,11 +51,20 @@ pub fn unsigned(name: &str) -> Result<PathBuf> {
     found.with_context(|| format!("there is no guest {name} in {}", release.display()))
 }
 
+/// Where actors are built.
+///
+/// # Errors
+///
+/// Where this is not run by cargo.
+pub fn target() -> Result<PathBuf> {
+    match std::env::var_os("MESH_GUESTS_TARGET_DIR") {
+        Some(folder) => Ok(PathBuf::from(folder)),
+        None => built()?.parent().map(|target| target.join("guests")).context("no target directory"),
+    }
+}
+
 fn build_all() -> Result<PathBuf> {
-    let target = match std::env::var_os("MESH_GUESTS_TARGET_DIR") {
-        Some(folder) => PathBuf::from(folder),
-        None => built()?.parent().map(|target| target.join("guests")).context("no target directory")?,
-    };
+    let target = target()?;
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     let repository = tests.parent().context("the tests are not in the repository")?;
     build(&repository.join("examples/Cargo.toml"), &[], &target)?;

@@ -51,7 +51,7 @@ pub(crate) struct Sign {
     /// The file with the actor's seed [default: NAME.actor.nk beside the issuer's, made on first use]
     #[arg(long, value_name = "KEY")]
     subject: Option<PathBuf>,
-    /// Where the signed component goes
+    /// Where the signed component goes; what stands there is left as it is where it says the same
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
     /// The name that the actor has where nobody gives it another [default: the file's]
@@ -160,10 +160,36 @@ impl Sign {
             ..SignOptions::new(self.subject(&name, out)?)
         };
         let signed = sign::component(&bytes, &issuer, &options).with_context(|| shown.to_string())?;
-        replacement.finish(&signed)?;
-        out.detail(&format!("{} is signed", to.display()));
+        let signed = match self.standing(&signed, now) {
+            Some(standing) => {
+                out.say(&format!("unchanged: {} says this already", to.display()));
+                standing
+            }
+            None => {
+                replacement.finish(&signed)?;
+                out.detail(&format!("{} is signed", to.display()));
+                signed
+            }
+        };
         let claims = Shown::read(&signed).context("what was signed just now")?;
         out.show(&claims, || Table::of_fields(claims.fields()))
+    }
+
+    /// What stands where the signed component goes, if that says the same and goes on to hold for half of the time at
+    /// least. It is left as it is: the same actor signed at another moment would be another artifact, and roll out.
+    fn standing(&self, signed: &[u8], now: u64) -> Option<Vec<u8>> {
+        let standing = fs::read(self.to.as_ref()?).ok()?;
+        let (old, new) = (verify::read(&standing).ok()?, verify::read(signed).ok()?);
+        let holds = old.not_before.is_none_or(|from| from <= now);
+        let long_enough = old.expires? >= now.saturating_add(self.expires.as_secs() / 2);
+        let timeless = |claims: mesh_claims::Claims| mesh_claims::Claims {
+            id: String::new(),
+            issued_at: 0,
+            not_before: None,
+            expires: None,
+            ..claims
+        };
+        (holds && long_enough && timeless(old) == timeless(new)).then_some(standing)
     }
 
     /// The actor's own key. It stays the same for a name under one issuer, so that a new build is a new revision of

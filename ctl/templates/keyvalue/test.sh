@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Runs what was built in a lattice of its own, asks it, and leaves nothing behind.
+set -euo pipefail
+built=$(realpath "$1")
+unset MESH_SERVER MESH_CREDS MESH_KEY MESH_LATTICE MESH_CONTEXT MESH_ROOT
+desk=$(mktemp -d)
+trap 'cd "$desk"; meshctl down --purge >/dev/null; cd /; rm -rf "$desk"' EXIT
+# A port that nobody listens on.
+port=$((10240 + RANDOM % 20000))
+while (: </dev/tcp/127.0.0.1/$port) 2>/dev/null; do port=$((10240 + RANDOM % 20000)); done
+cd "$desk"
+
+# What a command has to print.
+says() {
+    local expected=$1 said
+    shift
+    said=$("$@")
+    [ "$said" = "$expected" ] || { echo "$*: said \"$said\", not \"$expected\"" >&2; exit 1; }
+    echo "$*: $said"
+}
+
+meshctl up --port 0 --detach
+mkdir build
+meshctl claims sign "$built"/my_actor.wasm --issuer .mesh/keys/issuer.nk --name my-actor --to build/my-actor.wasm
+meshctl start actor build/my-actor.wasm
+meshctl start provider keyvalue-nats --name my-actor-kv --config bucket=my-actor
+meshctl start provider http-server --name my-actor-web --everywhere
+meshctl link put my-actor my-actor-kv wasi:keyvalue --wait
+meshctl link put my-actor-web my-actor wasi:http/incoming-handler --source-config listen=127.0.0.1:$port --wait
+says '1' meshctl call my-actor http GET /orders
+says '2' meshctl call my-actor http GET /orders
+says '1' meshctl call my-actor http GET /users
