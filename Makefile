@@ -65,8 +65,10 @@ rig: tools guests
 tools:
 	@checks/tools.sh
 
-build:
+# `meshctl up` finds meshd and nats-server beside itself, wherever it is run.
+build: tools
 	@$(STEP) build cargo build --locked -p meshctl -p mesh-host --bins
+	@[ ! -x .tools/bin/nats-server ] || ln -sf "$(CURDIR)/.tools/bin/nats-server" "$(CARGO_TARGET_DIR)/debug/"
 
 guests:
 	@for each in $(GUESTS); do $(STEP) "build $$each" cargo build --locked --release --manifest-path $$each \

@@ -2,7 +2,7 @@
 
 use std::{
     collections::hash_map::RandomState,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     hash::BuildHasher as _,
     net::{Ipv4Addr, TcpListener},
@@ -145,16 +145,13 @@ pub(super) fn free_port() -> anyhow::Result<u16> {
     bail!("no free port between {} and {}", RANGE.start, RANGE.end)
 }
 
-/// The nats-server to run: the one on the PATH where it is new enough, else the one that `make tools` installed.
+/// The nats-server to run: the first one that is new enough.
 fn find() -> anyhow::Result<PathBuf> {
     let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&on_path).map(|folder| folder.join("nats-server"));
-    let here = std::env::current_dir().ok();
-    let beside = std::env::current_exe().ok();
-    let above = [here.as_deref(), beside.as_deref().and_then(Path::parent)].into_iter().flatten();
-    let tools = above.flat_map(Path::ancestors).map(|folder| folder.join(".tools/bin/nats-server"));
+    let (here, own) = (std::env::current_dir().ok(), std::env::current_exe().ok());
+    let candidates = candidates(&on_path, here.as_deref(), own.as_deref().and_then(Path::parent));
     let mut too_old = String::new();
-    for candidate in on_path.chain(tools).filter(|path| path.is_file()) {
+    for candidate in candidates.into_iter().filter(|path| path.is_file()) {
         match version_of(&candidate) {
             Some(version) if is_new_enough(version) => return Ok(candidate),
             Some((major, minor, patch)) => {
@@ -164,9 +161,18 @@ fn find() -> anyhow::Result<PathBuf> {
         }
     }
     bail!(
-        "no nats-server 2.12.12 or 2.14.3 or later on the PATH or in .tools/bin{too_old}: \
+        "no nats-server 2.12.12 or 2.14.3 or later on the PATH, beside this program or in .tools/bin{too_old}: \
          run `make tools` in a clone of the repository, or install one from https://nats.io/download"
     )
+}
+
+/// Where one may lie: on the PATH; beside this program, where `make build` puts it; where `make tools` installs it, for
+/// whoever is in a clone of the repository.
+fn candidates(on_path: &OsStr, here: Option<&Path>, beside: Option<&Path>) -> Vec<PathBuf> {
+    let on_path = std::env::split_paths(on_path).map(|folder| folder.join("nats-server"));
+    let own = beside.map(|folder| folder.join("nats-server"));
+    let above = here.into_iter().chain(beside).flat_map(Path::ancestors);
+    on_path.chain(own).chain(above.map(|folder| folder.join(".tools/bin/nats-server"))).collect()
 }
 
 fn version_of(program: &Path) -> Option<(u32, u32, u32)> {
@@ -189,6 +195,15 @@ fn is_new_enough(version: (u32, u32, u32)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_found_on_the_path_first_then_beside_the_program_wherever_that_is_run() {
+        let candidates = candidates("/one:/two".as_ref(), Some("/home/me".as_ref()), Some("/built/debug".as_ref()));
+        let texts: Vec<_> = candidates.iter().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(texts[..3], ["/one/nats-server", "/two/nats-server", "/built/debug/nats-server"]);
+        assert!(texts.contains(&"/home/.tools/bin/nats-server"), "{texts:?}");
+        assert!(texts.contains(&"/built/.tools/bin/nats-server"), "{texts:?}");
+    }
 
     #[test]
     fn versions_are_read_and_graded() {
