@@ -31,6 +31,17 @@ fn component(imports: &[&str]) -> Vec<u8> {
     component.finish()
 }
 
+/// A component that imports an interface without functions.
+fn component_of_types_alone(import: &str) -> Vec<u8> {
+    let mut types = ComponentTypeSection::new();
+    types.instance(&InstanceType::new());
+    let mut imports = ComponentImportSection::new();
+    imports.import(ComponentExternName::from(import), ComponentTypeRef::Instance(0));
+    let mut component = Component::new();
+    component.section(&types).section(&imports);
+    component.finish()
+}
+
 /// A component that wants a core module from its host.
 fn component_with_a_core_import() -> Vec<u8> {
     let mut types = wasm_encoder::CoreTypeSection::new();
@@ -305,6 +316,9 @@ fn inspecting_tells_who_can_serve_each_import() {
     assert_eq!(plain["unservable"], serde_json::json!([imports[2]]));
     let poke = &plain["functions"][1];
     assert_eq!((&poke["interface"], &poke["signature"]), (&imports[2].into(), &"poke: func()".into()), "{plain}");
+    folder.write("types.wasm", &component_of_types_alone("acme:jobs/types@1.0.0"));
+    let table = text(&folder.run(&["inspect", "types.wasm"]).stdout);
+    assert!(table.contains("acme:jobs/types@1.0.0   types alone") && !table.contains("needs a link"), "{table}");
     folder.write("core.wasm", &component_with_a_core_import());
     assert_eq!(folder.json(&["inspect", "core.wasm"])["unservable"], serde_json::json!(["libc"]));
     let issuer = folder.public("account", "issuer.nk");

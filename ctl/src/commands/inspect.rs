@@ -131,6 +131,7 @@ fn table(inspected: &Inspected, surface: &Surface, signatures: &Signatures) -> T
     for interface in &surface.imports {
         let server = match surface::server_of(interface) {
             Server::Host => "served by every host",
+            Server::Link if !inspected.linked.contains(interface) => "types alone: nobody has to serve it",
             Server::Link => "needs a link",
             Server::Nobody => "cannot be served: no host has this version",
         };
