@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use mesh_claims::{Refusal, RefusalCode, surface::NotAComponent};
 use mesh_lattice::{CallError, Code, control::ControlCode};
-use mesh_transport::{ArtifactError, ConnectError, Disconnected, RequestError, StateError};
+use mesh_transport::{ArtifactError, ConnectError, Disconnected, RequestError, StateError, connect::TlsTrouble};
 use mesh_wit::SignatureError;
 
 /// How it ends.
@@ -103,7 +103,8 @@ fn from_lattice(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref::<ConnectError>() {
         return Some(match error {
             ConnectError::Unreachable { .. } | ConnectError::NoJetStream { .. } => Exit::Unreachable,
-            ConnectError::Refused { .. } => Exit::Refused,
+            ConnectError::Tls { trouble: TlsTrouble::NotSpoken | TlsTrouble::Other, .. } => Exit::Unreachable,
+            ConnectError::Refused { .. } | ConnectError::Tls { .. } => Exit::Refused,
             ConnectError::Configuration { .. } => Exit::Invalid,
         });
     }
@@ -145,6 +146,19 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(hint_of).filter(|hint| !hint.is_empty())
 }
 
+fn hint_of_tls(trouble: TlsTrouble) -> &'static str {
+    match trouble {
+        TlsTrouble::Authority => "name the authority that signed the server's certificate with --tls-ca FILE",
+        TlsTrouble::Name => "name the server with --server by a name that its certificate is for",
+        TlsTrouble::Date => "the server needs a new certificate; or is the clock of this machine wrong?",
+        TlsTrouble::OurCertificate => {
+            "the server wants to see a certificate that it believes: --tls-cert FILE and --tls-key FILE"
+        }
+        TlsTrouble::NotSpoken => "this server does not speak TLS: leave out --tls-ca, or configure `tls` in the server",
+        TlsTrouble::Other => "what nats-server logs says more",
+    }
+}
+
 fn hint_of<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
     if let Some(failure) = cause.downcast_ref::<Failure>() {
         return (!failure.hint.is_empty()).then_some(failure.hint.as_str());
@@ -157,6 +171,7 @@ fn hint_of<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> 
             return Some("start nats-server with JetStream (`-js`, or `jetstream {}` in its configuration)");
         }
         Some(ConnectError::Refused { .. }) => return Some("name the credentials with --creds"),
+        Some(ConnectError::Tls { trouble, .. }) => return Some(hint_of_tls(*trouble)),
         _ => {}
     }
     match cause.downcast_ref::<RequestError>() {

@@ -48,20 +48,20 @@ async fn judge(secured: &Secured, host: &KeyPair) -> Result<()> {
         Ok(Some(()))
     })
     .await?;
-    let less: [(&str, Vec<String>, &[i32]); 4] = [
-        ("without its authority", [&creds(secured)[..], &domain()].concat(), &[4, 5]),
-        ("without a certificate", [&tls(secured)[..2], &creds(secured), &domain()].concat(), &[4, 5]),
-        ("without credentials", [&tls(secured)[..], &domain()].concat(), &[4]),
-        (
-            "in another domain",
-            [&tls(secured)[..], &creds(secured), &["--js-domain".into(), "leaf".into()]].concat(),
-            &[5],
-        ),
+    let (whole, other_name) = (tls(secured), secured.url.replace("127.0.0.1", "localhost"));
+    let named = |name: String| ["--server".to_owned(), name];
+    let less: [(&str, Vec<String>, i32, &str); 5] = [
+        ("without its authority", [&creds(secured)[..], &domain()].concat(), 4, "--tls-ca"),
+        ("by another name", [&all[..], &named(other_name)].concat(), 4, "--server by a name"),
+        ("without a certificate", [&whole[..2], &creds(secured), &domain()].concat(), 4, "--tls-cert"),
+        ("without credentials", [&whole[..], &domain()].concat(), 4, "--creds"),
+        ("in another domain", [&whole[..], &creds(secured), &["--js-domain".into(), "leaf".into()]].concat(), 5, ""),
     ];
-    for (what, flags, codes) in less {
+    for (what, flags, expected, hint) in less {
         let (code, out, err) = meshctl(secured, &flags, &["get", "hosts"]).await?;
         println!("{what}: exit {code}: {}", err.trim());
-        assert!(codes.contains(&code) && out.is_empty(), "{what}: {code} {err}");
+        assert!(code == expected && out.is_empty() && err.contains(hint), "{what}: {code} {err}");
+        assert!(!err.contains("meshctl up"), "{what}: {err}");
     }
     let hello = secured.file("hello.wasm");
     let run = |arguments: Vec<String>| {
@@ -159,9 +159,11 @@ fn start(secured: &Secured) -> Result<Child> {
 
 async fn meshctl(secured: &Secured, flags: &[String], arguments: &[&str]) -> Result<Ran> {
     let (key, root) = (secured.file("user.nk"), secured.file("root.nk"));
-    let known = ["--server", &secured.url, "--key", &key, "--root", &root];
+    let known = ["--key", &key, "--root", &root, "--server", &secured.url];
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    plain(secured, &[arguments, &known, &flags].concat()).await
+    // A server may be named once.
+    let known = if flags.contains(&"--server") { &known[..4] } else { &known[..] };
+    plain(secured, &[arguments, known, &flags].concat()).await
 }
 
 async fn plain(secured: &Secured, arguments: &[&str]) -> Result<Ran> {

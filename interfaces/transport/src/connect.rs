@@ -12,6 +12,7 @@
 
 mod error;
 mod options;
+mod tls;
 
 use std::{
     path::PathBuf,
@@ -28,6 +29,7 @@ use tokio::{sync::watch, time::timeout};
 
 pub use error::{ConnectError, Disconnected, TooOld};
 use options::{addresses, is_fit, options, refused_or_unreachable};
+pub use tls::TlsTrouble;
 
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,5 +1,7 @@
 //! What stands between a process and its server.
 
+use super::TlsTrouble;
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -8,6 +10,16 @@ pub enum ConnectError {
     Unreachable {
         /// The address that was tried.
         server: String,
+        /// What came of it.
+        what: String,
+    },
+    /// The server is there, and TLS with it fails.
+    #[error("no TLS with nats-server at {server}: {what}")]
+    Tls {
+        /// The address that was tried.
+        server: String,
+        /// Which part of it fails.
+        trouble: TlsTrouble,
         /// What came of it.
         what: String,
     },

@@ -11,7 +11,7 @@ use std::{
 use async_nats::{ConnectErrorKind, ConnectOptions, Event as NatsEvent};
 use tokio::sync::watch;
 
-use super::{CONNECT_TIMEOUT, ConnectConfig, ConnectError, Health, Role};
+use super::{CONNECT_TIMEOUT, ConnectConfig, ConnectError, Health, Role, TlsTrouble};
 
 /// How often the connection itself is checked; after three unanswered ones it counts as down.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
@@ -115,11 +115,19 @@ fn note(health: &watch::Sender<Health>, role: Role, event: &NatsEvent) {
 
 pub(super) fn refused_or_unreachable(server: &str, error: &async_nats::ConnectError) -> ConnectError {
     let (server, what) = (server.to_owned(), error.to_string());
+    if let Some(trouble) = TlsTrouble::of(error) {
+        let what = what.trim_start_matches("IO error: ").to_owned();
+        return ConnectError::Tls { server, trouble, what };
+    }
     match error.kind() {
         ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
             ConnectError::Refused { server, what }
         }
         ConnectErrorKind::ServerParse => ConnectError::Configuration { what },
+        // TLS fails before anything is sent where its files are of no use.
+        ConnectErrorKind::Tls => {
+            ConnectError::Configuration { what: format!("the files for TLS cannot be used: {what}") }
+        }
         _ => ConnectError::Unreachable { server, what },
     }
 }
