@@ -25,6 +25,7 @@ mod outside;
 mod overload;
 mod quick_start;
 mod refused_artifacts;
+mod registry;
 mod rig;
 mod rolling_restart;
 mod secured_nats;

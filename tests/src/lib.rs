@@ -13,7 +13,7 @@
 //! | [`sample`] | what processes hold over time, and whether it grows |
 //! | [`rig`] | scenarios that break a lattice under load, and their verdicts |
 //! | [`wait`] | the one way to wait: poll with a deadline |
-//! | [`redis`] | a redis-server that dies with its test |
+//! | [`redis`], [`registry`] | a redis-server, a docker-registry that die with their test |
 //! | [`slow`] | connections that take places and give nothing for them |
 //! | [`process`] | signals to processes, and what is left of them |
 //!
@@ -28,6 +28,7 @@ pub mod ledger;
 pub mod load;
 pub mod process;
 pub mod redis;
+pub mod registry;
 pub mod rig;
 pub mod sample;
 pub mod slow;
