@@ -131,6 +131,8 @@ pub(crate) enum Command {
     Wait(commands::wait::Wait),
     /// Show what happened
     Events(commands::get::Events),
+    /// Show what an actor prints and logs
+    Logs(commands::logs::Logs),
     /// Say where a call of SOURCE on INTERFACE goes, or why it goes nowhere
     Explain(commands::explain::Explain),
     /// Give a host no new work

@@ -94,6 +94,11 @@ impl Client {
         self.context.signer()
     }
 
+    /// How long one request may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     async fn request<T: Serialize, R: DeserializeOwned>(
         &self,
         operation: &'static str,

@@ -15,6 +15,7 @@ pub(crate) mod get;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod link;
+pub(crate) mod logs;
 pub(crate) mod new;
 pub(crate) mod node;
 pub(crate) mod pull;
@@ -54,6 +55,7 @@ pub(crate) fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Call(command) => command.run(global, out),
         Command::Wait(command) => command.run(global, out),
         Command::Events(command) => command.run(global, out),
+        Command::Logs(command) => command.run(global, out),
         Command::Explain(command) => command.run(global, out),
         Command::Cordon(command) => command.run(global, out),
         Command::Uncordon(command) => command.run(global, out),

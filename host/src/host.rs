@@ -13,7 +13,7 @@ mod shutdown;
 use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 
 use mesh_lattice::handle;
-use mesh_runtime::{Engine, EngineConfig, EngineError};
+use mesh_runtime::{Engine, EngineConfig, EngineError, Journals};
 use mesh_transport::{CallsConfig, LeaseError, Refusals};
 use tokio::{
     runtime::Handle,
@@ -111,6 +111,7 @@ pub struct Host {
     link: Option<Link>,
     router: Arc<Router>,
     converge: Converge,
+    journals: Arc<Journals>,
     report: watch::Receiver<Arc<Report>>,
     store: watch::Sender<Option<Arc<mesh_transport::Artifacts>>>,
     kinds: Kinds,
@@ -181,6 +182,7 @@ impl Host {
             ..EngineConfig::default()
         };
         let engine = Engine::new(engine_config)?;
+        let journals = engine.journals().clone();
         let changed = Arc::new(Notify::new());
         let (store, stores) = watch::channel(None);
         let actors = Actors::new(Arc::new(actors::Starter {
@@ -237,6 +239,7 @@ impl Host {
             link,
             router,
             converge,
+            journals,
             report: reports,
             store,
             kinds,
@@ -290,6 +293,7 @@ impl Host {
                 readiness: readiness.clone(),
                 kinds: self.kinds,
                 inward: Arc::new(Inward(self.router)),
+                journals: self.journals,
                 work: self.work,
                 draining: drains,
                 started: self.started,

@@ -20,6 +20,7 @@ use std::{
 };
 
 use mesh_lattice::{Name, Serve, id::OperatorId};
+use mesh_runtime::Journals;
 use mesh_transport::{
     Artifacts, CallsConfig, CallsError, Candidate, ConnectConfig, ConnectError, Connections, Inbound, LeaseConfig,
     LeaseError, Leases, Refusals, Remote, State, StateError, Tls,
@@ -34,6 +35,7 @@ use crate::{
     identity::Identity,
     known::{Known, Origin},
     lead::Lead,
+    logs::Telling,
     observe::Observe,
     operator::Operators,
     providers::Kinds,
@@ -72,6 +74,8 @@ pub(crate) struct Parts {
     pub(crate) readiness: Readiness,
     pub(crate) kinds: Kinds,
     pub(crate) inward: Arc<dyn Serve>,
+    /// What actors print.
+    pub(crate) journals: Arc<Journals>,
     /// Where guests run.
     pub(crate) work: Handle,
     pub(crate) draining: watch::Receiver<bool>,
@@ -132,6 +136,9 @@ pub(crate) async fn run(
         work: parts.work.clone(),
     };
     tasks.spawn(operators.run(connections.clone(), intake.clone()));
+    let telling =
+        Telling { host: parts.identity.id.clone(), boot: parts.identity.boot, journals: parts.journals.clone() };
+    tasks.spawn(telling.run(connections.clone(), intake.clone()));
     let admit = Arc::new(Admit::new(parts.known.subscribe(), refusals));
     tasks.spawn(inbound.run(parts.inward.clone(), admit, intake.clone()));
     tasks.spawn(watch_health(connections.clone(), parts.readiness.clone(), intake.clone()));

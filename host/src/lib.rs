@@ -29,6 +29,7 @@
 //! | `ctl` | where a control request arrives |
 //! | `observe` | what this host says of itself |
 //! | `operator` | calls that people make |
+//! | `logs` | what actors printed, for people who ask |
 //! | [`readiness`] | why this host is not ready |
 //! | [`admin`] | `/livez`, `/readyz`, `/metrics` |
 //! | [`telemetry`] | logs and spans |
@@ -46,6 +47,7 @@ pub mod known;
 pub mod lattice;
 mod lead;
 pub mod links;
+mod logs;
 mod mirror;
 mod observe;
 mod operator;

@@ -13,6 +13,7 @@ mod guests_misbehave;
 mod honest_states;
 mod http_edge;
 mod local_calls_use_no_nats;
+mod logs;
 mod lying_host;
 mod main_story;
 mod messaging;

@@ -202,7 +202,7 @@ impl Shared {
             config: config.config,
             limits: config.limits,
             calls,
-            output: Arc::new(Output::new(config.name)),
+            output: Arc::new(Output::new(engine.journals().of(&config.name), config.name)),
             keyvalue: keyvalue::Spelled::new()?,
             messaging: messaging::Spelled::new()?,
             engine: engine.clone(),

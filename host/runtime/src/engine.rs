@@ -21,6 +21,7 @@ use crate::{
     actor::{Actor, ActorConfig, ActorError},
     compile::{CacheError, CompileError, Compiler},
     dynamic::mint::Mint,
+    journal::Journals,
     limits::Budget,
 };
 use runner::{Kind, Runner};
@@ -101,6 +102,7 @@ struct Inner {
     /// Guests that spin run here only: one core less than there are, so that the others keep one.
     lane: Arc<Semaphore>,
     mint: Mint,
+    journals: Arc<Journals>,
 }
 
 impl Engine {
@@ -117,6 +119,7 @@ impl Engine {
             budget: Arc::new(Budget::new(config.memory_bytes)),
             lane: Arc::new(Semaphore::new(machine::cores().get().saturating_sub(1).max(1))),
             mint: Mint::new(config.origin.clone()).map_err(|_| EngineError::Random)?,
+            journals: Arc::default(),
             config,
         })))
     }
@@ -146,6 +149,12 @@ impl Engine {
         };
         *made = Some(Arc::clone(&runner));
         Ok(runner)
+    }
+
+    /// The last lines of each of its actors.
+    #[must_use]
+    pub fn journals(&self) -> &Arc<Journals> {
+        &self.0.journals
     }
 
     pub(crate) fn mint(&self) -> &Mint {

@@ -1,5 +1,5 @@
-//! What guests print and log, as events of the host: cut to lines, made harmless to a terminal, and no more of it
-//! than the host has room for.
+//! What guests print and log, as events of the host and as lines of the actor's journal: cut to lines, made harmless to
+//! a terminal, and no more of it than the host has room for.
 
 use std::{
     io,
@@ -12,8 +12,9 @@ use std::{
     time::Instant,
 };
 
+use crate::journal::Journal;
 use bytes::Bytes;
-use mesh_lattice::Name;
+use mesh_lattice::{Name, logs::LogSource};
 use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::{
@@ -37,9 +38,24 @@ pub(crate) enum Source {
     Log(tracing::Level),
 }
 
+impl From<Source> for LogSource {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Stdout => Self::Stdout,
+            Source::Stderr => Self::Stderr,
+            Source::Log(tracing::Level::TRACE) => Self::Trace,
+            Source::Log(tracing::Level::DEBUG) => Self::Debug,
+            Source::Log(tracing::Level::INFO) => Self::Info,
+            Source::Log(tracing::Level::WARN) => Self::Warn,
+            Source::Log(_) => Self::Error,
+        }
+    }
+}
+
 /// The printing of one actor.
 pub(crate) struct Output {
     actor: Name,
+    journal: Arc<Journal>,
     allowance: Mutex<Allowance>,
     dropped: AtomicU64,
 }
@@ -67,9 +83,9 @@ impl Allowance {
 }
 
 impl Output {
-    pub(crate) fn new(actor: Name) -> Self {
+    pub(crate) fn new(journal: Arc<Journal>, actor: Name) -> Self {
         let allowance = Allowance { tokens: RATE, at: Instant::now(), dropped: 0 };
-        Self { actor, allowance: Mutex::new(allowance), dropped: AtomicU64::new(0) }
+        Self { actor, journal, allowance: Mutex::new(allowance), dropped: AtomicU64::new(0) }
     }
 
     /// Lines that were not printed.
@@ -98,6 +114,7 @@ impl Output {
             Source::Log(tracing::Level::WARN) => tracing::warn!(target: "guest", actor, context, "{text}"),
             Source::Log(_) => tracing::error!(target: "guest", actor, context, "{text}"),
         }
+        self.journal.write(dropped, source.into(), context, text);
     }
 }
 

@@ -17,6 +17,7 @@
 //! | [`stored`] | what is written into JetStream, and by whom |
 //! | [`control`] | what `meshctl` asks a host, and what it hears |
 //! | [`operator`] | one call that a person makes |
+//! | [`logs`] | what actors print, as people ask for it |
 //!
 //! Words: a *lattice* is the hosts that share a name, a NATS account and a trust root. A *host* is one enrolled
 //! identity; a *boot* is one start of its process. An *actor* is a signed component, a *provider* native code that
@@ -33,6 +34,7 @@ pub mod id;
 pub mod interface;
 pub mod invocation;
 pub mod key;
+pub mod logs;
 pub mod name;
 pub mod operator;
 pub mod stored;

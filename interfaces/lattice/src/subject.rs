@@ -7,6 +7,7 @@
 //! mesh.<lattice>.h.<host>.<boot>.io.>        what belongs to calls already taken
 //! mesh.<lattice>.h.<host>.hail               finds the boot of a host for a person's call
 //! mesh.<lattice>.h.<host>.<boot>.operate     calls that people sign
+//! mesh.<lattice>.h.<host>.logs               asks a host for what its actors printed
 //! mesh.<lattice>.evt.<place>                 events as they happen; the stream of events keeps the last of each place
 //! ```
 //!
@@ -76,6 +77,12 @@ pub fn hail(lattice: &LatticeName, host: &HostId) -> String {
 #[must_use]
 pub fn operate(lattice: &LatticeName, host: &HostId, boot: BootId) -> String {
     format!("mesh.{lattice}.h.{host}.{boot}.operate")
+}
+
+/// Where a host tells what its actors printed.
+#[must_use]
+pub fn logs(lattice: &LatticeName, host: &HostId) -> String {
+    format!("mesh.{lattice}.h.{host}.logs")
 }
 
 /// Where the leader says what happens: each event has one place.

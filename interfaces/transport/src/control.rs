@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use mesh_lattice::{
     BootId, HostId,
     control::{ControlCode, ControlError, ControlReply},
+    logs::{Logs, LogsRequest},
     operator::{Hail, Hailed},
     subject,
 };
@@ -106,6 +107,21 @@ pub async fn hail(connections: &Connections, host: &HostId, limit: Duration) -> 
     once(connections, subject::hail(connections.lattice(), host), body.into(), limit).await
 }
 
+/// Asks one host what an actor printed there.
+///
+/// # Errors
+///
+/// [`RequestError::NoHost`] where it does not listen; [`ControlCode::NotFound`] where the actor never ran.
+pub async fn logs(
+    connections: &Connections,
+    host: &HostId,
+    request: &LogsRequest,
+    limit: Duration,
+) -> Result<Logs, RequestError> {
+    let body = rmp_serde::to_vec_named(request).map_err(|error| RequestError::Malformed(error.to_string()))?;
+    once(connections, subject::logs(connections.lattice(), host), body.into(), limit).await
+}
+
 /// Sends a signed call to one boot of one host, once: after silence its outcome is unknown.
 ///
 /// # Errors
@@ -180,6 +196,15 @@ pub async fn serve_people(
     let lattice = connections.lattice();
     let hails = subscribe(connections, subject::hail(lattice, host)).await?;
     Ok((hails, subscribe(connections, subject::operate(lattice, host, boot)).await?))
+}
+
+/// Takes what people ask this host about its actors' lines.
+///
+/// # Errors
+///
+/// Where the connection was closed.
+pub async fn serve_logs(connections: &Connections, host: &HostId) -> Result<Requests, Disconnected> {
+    subscribe(connections, subject::logs(connections.lattice(), host)).await
 }
 
 async fn subscribe(connections: &Connections, subject: String) -> Result<Requests, Disconnected> {
