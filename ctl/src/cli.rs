@@ -133,6 +133,8 @@ pub(crate) enum Command {
     Events(commands::get::Events),
     /// Show what an actor prints and logs
     Logs(commands::logs::Logs),
+    /// Show what is busy
+    Top(commands::top::Top),
     /// Say where a call of SOURCE on INTERFACE goes, or why it goes nowhere
     Explain(commands::explain::Explain),
     /// Give a host no new work

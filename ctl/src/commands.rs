@@ -25,6 +25,7 @@ pub(crate) mod scale;
 pub(crate) mod schema;
 pub(crate) mod start;
 pub(crate) mod stop;
+pub(crate) mod top;
 pub(crate) mod trust;
 pub(crate) mod up;
 pub(crate) mod version;
@@ -56,6 +57,7 @@ pub(crate) fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Wait(command) => command.run(global, out),
         Command::Events(command) => command.run(global, out),
         Command::Logs(command) => command.run(global, out),
+        Command::Top(command) => command.run(global, out),
         Command::Explain(command) => command.run(global, out),
         Command::Cordon(command) => command.run(global, out),
         Command::Uncordon(command) => command.run(global, out),

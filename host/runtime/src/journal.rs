@@ -168,7 +168,10 @@ mod tests {
         for _ in 0..100 {
             write(&journal, 0, &"y".repeat(16 << 10));
         }
-        let (lines, bytes) = (journal.0.lock().lines.len(), journal.0.lock().bytes);
+        let (lines, bytes) = {
+            let kept = journal.0.lock();
+            (kept.lines.len(), kept.bytes)
+        };
         assert!(bytes <= MAX_BYTES && lines == MAX_BYTES / ((16 << 10) + AROUND), "{lines} lines, {bytes} bytes");
         let (mut from, mut read) = (0, Vec::new());
         loop {
