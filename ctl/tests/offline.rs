@@ -343,3 +343,48 @@ fn the_version_and_a_completion_script_are_data() {
     assert_eq!(folder.run(&["--help"]).status.code(), Some(0));
     assert_eq!(folder.run(&["--version"]).status.code(), Some(0));
 }
+
+const OAM: &str = "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: { name: Hello }\nspec:\n  components:\n    - name: web\n      \
+    type: capability\n      properties: { image: 'ghcr.io/wasmcloud/http-server:0.24.0' }\n    - name: hello\n      type: component\n      \
+    properties: { image: file://hello.wasm }\n      traits: [ { type: spreadscaler, properties: { instances: 10 } } ]\n";
+
+#[test]
+fn an_oam_manifest_is_converted_and_what_is_converted_converts_to_itself() {
+    let folder = Folder::new();
+    folder.write("wadm.yaml", OAM.as_bytes());
+    let converted = folder.run(&["convert", "wadm.yaml", "--hosts", "4"]);
+    assert_eq!(converted.status.code(), Some(0), "{}", text(&converted.stderr));
+    assert!(text(&converted.stderr).contains("warning: wadm.yaml:3:19: `Hello` is called `hello` here"));
+    let ours = text(&converted.stdout);
+    for part in ["apiVersion: mesh/v1", "name: hello", "replicas: 4", "concurrency: 3", "use: http-server"] {
+        assert!(ours.contains(part), "{ours}");
+    }
+    folder.write("mesh.yaml", ours.as_bytes());
+    assert_eq!(text(&folder.run(&["convert", "mesh.yaml"]).stdout), ours);
+}
+
+#[test]
+fn a_broken_manifest_is_shown_with_its_lines_and_ends_with_2() {
+    let folder = Folder::new();
+    folder.write(
+        "wadm.yaml",
+        OAM.replace("file://hello.wasm", "''").replace("instances: 10", "instances: 1e1").as_bytes(),
+    );
+    let (code, said) = folder.failure(&["convert", "wadm.yaml"]);
+    assert_eq!(code, 2);
+    for part in ["wadm.yaml:11:28", "wadm.yaml:12:64", "not `1e1`", "help:"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let (code, said) = folder.failure(&["convert", "nothing.yaml"]);
+    assert!(code == 2 && said.contains("nothing.yaml cannot be read"), "{said}");
+    folder.write("large.yaml", &vec![b'#'; 2 << 20]);
+    let (code, said) = folder.failure(&["convert", "large.yaml"]);
+    assert!(code == 2 && said.contains("split it into several files"), "{said}");
+}
+
+#[test]
+fn the_schema_is_json_that_names_the_fields() {
+    let schema = Folder::new().run(&["schema"]);
+    let schema: Value = serde_json::from_slice(&schema.stdout).unwrap();
+    assert_eq!(schema["properties"]["apiVersion"]["anyOf"][0]["enum"][0], "mesh/v1");
+}

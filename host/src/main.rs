@@ -93,3 +93,21 @@ fn built_in() -> anyhow::Result<Kinds> {
         Arc::new(mesh_echo::EchoFactory::new()?),
     ]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// People are told what each provider serves before a host is asked: both must say the same.
+    #[test]
+    fn what_manifests_are_judged_by_is_what_the_providers_say() {
+        let told = mesh_manifest::kinds::built_in();
+        let said = built_in().unwrap();
+        assert_eq!(told.keys().collect::<Vec<_>>(), said.iter().map(|(name, _)| name).collect::<Vec<_>>());
+        for (name, kind) in told {
+            let factory = said.get(&name).unwrap();
+            let says = (factory.interfaces(), factory.calls(), factory.local_state());
+            assert_eq!((kind.serves, kind.calls, kind.local_state), says, "{name}");
+        }
+    }
+}
