@@ -115,6 +115,14 @@ pub(crate) enum Command {
     Get(commands::get::Get),
     /// Show everything about one thing, and why it is in its state
     Describe(commands::describe::Describe),
+    /// Look at the revisions of an application, or go back to one
+    #[command(subcommand)]
+    Rollout(commands::rollout::Rollout),
+    /// Delete an application
+    Delete(commands::delete::Delete),
+    /// Keep all desired state as files, or bring it back
+    #[command(subcommand)]
+    State(commands::state::State),
     /// Start an actor or a provider
     #[command(subcommand)]
     Start(commands::start::Start),

@@ -4,10 +4,13 @@
 //! A change reads the signed values that it starts from, verifies them with the root's trust, and sends signed values
 //! back, all of them or none. Where somebody else was faster, it reads again and decides again.
 
+mod base;
 mod depart;
 mod edit;
+mod history;
 mod operate;
 mod store;
+mod whole;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +30,13 @@ use mesh_transport::{ConnectConfig, Connections, RequestError};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 
-pub(crate) use self::{edit::Change, operate::Operation};
+pub(crate) use self::{
+    base::Base,
+    edit::Change,
+    history::{History, Revision},
+    operate::Operation,
+    whole::Applied,
+};
 use crate::{
     cli::Global,
     context::Context,
@@ -177,6 +186,12 @@ impl Client {
         Ok(Judge { trust: self.trust().await?, own: signer.public() })
     }
 
+    /// The same for who only looks, and has no key perhaps.
+    pub(crate) async fn onlooker(&self) -> anyhow::Result<Judge> {
+        let own = self.signer().map(|signer| signer.public()).unwrap_or_default();
+        Ok(Judge { trust: self.trust().await?, own })
+    }
+
     /// The root, where it is known here.
     pub(crate) fn root(&self) -> anyhow::Result<Option<OperatorId>> {
         self.context.root()
@@ -264,6 +279,7 @@ struct Snapshot {
 
 struct Found {
     revision: u64,
+    at: Option<u64>,
     envelope: Option<Envelope>,
     /// What the lattice goes by where that one is not believed.
     believed: Option<Envelope>,
@@ -285,13 +301,23 @@ impl Snapshot {
             let about = || format!("what is stored under {}", value.key);
             let envelope = decode(value.envelope).with_context(about)?;
             let believed = decode(value.believed).with_context(about)?;
-            self.found.insert(value.key, Found { revision: value.revision, envelope, believed });
+            self.found.insert(value.key, Found { revision: value.revision, at: value.at, envelope, believed });
         }
         Ok(())
     }
 
     fn envelope(&self, key: &Key) -> Option<&Envelope> {
         self.found.get(&key.to_string())?.envelope.as_ref()
+    }
+
+    /// Which write of this key was read; 0 where there was none.
+    fn position(&self, key: &Key) -> u64 {
+        self.found.get(&key.to_string()).map_or(0, |found| found.revision)
+    }
+
+    /// When the value under this key was written.
+    fn at(&self, key: &Key) -> Option<u64> {
+        self.found.get(&key.to_string())?.at
     }
 
     /// The value under this key, verified.
@@ -308,6 +334,16 @@ impl Snapshot {
             let known = "name the lattice's root with --root or MESH_ROOT";
             if judge.trust.is_none() { failure.hint(known).into() } else { failure.into() }
         })
+    }
+
+    /// The value under this key that the lattice goes by, as it was signed; an error where that cannot be told.
+    fn believed(&self, key: &Key, judge: &Judge) -> anyhow::Result<Option<&Envelope>> {
+        let Some(stored) = self.envelope(key) else { return Ok(None) };
+        let authority = |signer: &str| judge.may_write(key, signer);
+        match stored.open::<serde::de::IgnoredAny>(&key.to_string(), self.incarnation, authority) {
+            Ok(_) => Ok(Some(stored)),
+            Err(refusal) => self.last_believed(key, judge).map(Some).ok_or_else(|| refusal.into()),
+        }
     }
 
     /// What the lattice goes by where the stored value is not believed: only where a user signed it of whom the root

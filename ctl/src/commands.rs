@@ -7,6 +7,7 @@ pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod convert;
+pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod doctor;
 pub(crate) mod down;
@@ -21,15 +22,18 @@ pub(crate) mod node;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod revoke;
+pub(crate) mod rollout;
 pub(crate) mod scale;
 pub(crate) mod schema;
 pub(crate) mod start;
+pub(crate) mod state;
 pub(crate) mod stop;
 pub(crate) mod top;
 pub(crate) mod trust;
 pub(crate) mod up;
 pub(crate) mod version;
 pub(crate) mod wait;
+mod whole;
 
 use mesh_lattice::Name;
 use serde::Serialize;
@@ -49,6 +53,9 @@ pub(crate) fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Hold(command) => match command.run()? {},
         Command::Get(command) => command.run(global, out),
         Command::Describe(command) => command.run(global, out),
+        Command::Rollout(command) => command.run(global, out),
+        Command::Delete(command) => command.run(global, out),
+        Command::State(command) => command.run(global, out),
         Command::Start(command) => command.run(global, out),
         Command::Stop(command) => command.run(global, out),
         Command::Scale(command) => command.run(global, out),

@@ -7,6 +7,7 @@ mod cli;
 mod client;
 mod commands;
 mod context;
+mod difference;
 mod exit;
 mod lattice;
 mod manifest;

@@ -266,6 +266,7 @@ async fn read(asked: &ReadRequest, office: &Office<'_>) -> Result<Read, ControlE
             key: key.to_string(),
             revision: entry.map_or(0, |entry| entry.revision),
             envelope: entry.map(|entry| ByteBuf::from(entry.envelope.encode())),
+            at: entry.and_then(|entry| entry.at),
             believed: office.mirror.instead(key).map(|entry| ByteBuf::from(entry.envelope.encode())),
         }
     });

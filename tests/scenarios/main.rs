@@ -12,6 +12,7 @@ mod greetings;
 mod guests_misbehave;
 mod honest_states;
 mod http_edge;
+mod kept_state;
 mod local_calls_use_no_nats;
 mod logs;
 mod lying_host;

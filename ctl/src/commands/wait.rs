@@ -7,7 +7,7 @@ use std::time::Duration;
 use mesh_lattice::{
     Digest, Name,
     application::Link,
-    control::{ActorView, LinkState, LinkView, ProviderHostView, ProviderView},
+    control::{ActorView, AppState, LinkState, LinkView, ProviderHostView, ProviderView},
     stored::ProviderState,
 };
 use tokio::time::{Instant, sleep};
@@ -96,9 +96,43 @@ pub(crate) async fn for_link(client: &Client, link: &Link, limit: Duration, out:
     .await
 }
 
+/// Waits until all of an application is ready, of this revision or a later one where one is named.
+pub(crate) async fn for_app(
+    client: &Client,
+    name: &Name,
+    revision: Option<u64>,
+    limit: Duration,
+    out: &Output,
+) -> anyhow::Result<()> {
+    until(client, limit, out, &Goal::App(name.clone()), READY, |status| {
+        match status.apps.iter().find(|app| app.name == *name) {
+            Some(app) if revision.is_some_and(|revision| app.revision < revision) => {
+                Err(format!("revision {} is still what is wanted there", app.revision))
+            }
+            Some(app) if app.state == AppState::Ready => Ok(()),
+            Some(app) if app.reason.is_empty() => Err("it is not ready yet".to_owned()),
+            Some(app) => Err(app.reason.clone()),
+            None => Err("no host has heard of it yet".to_owned()),
+        }
+    })
+    .await
+}
+
+/// Waits until nothing of an application runs any more.
+pub(crate) async fn for_app_gone(client: &Client, name: &Name, limit: Duration, out: &Output) -> anyhow::Result<()> {
+    until(client, limit, out, &Goal::App(name.clone()), "gone", |status| {
+        match status.apps.iter().find(|app| app.name == *name) {
+            None => Ok(()),
+            Some(app) => Err(app.reason.clone()),
+        }
+    })
+    .await
+}
+
 fn actor_is_ready(actor: &ActorView) -> Result<(), String> {
     let replicas = actor.replicas;
-    if replicas.ready >= replicas.desired {
+    let behind = actor.hosts.iter().any(|host| host.behind);
+    if replicas.ready >= replicas.desired && !behind {
         return Ok(());
     }
     let reason = if actor.reason.is_empty() { "it is starting" } else { actor.reason.as_str() };

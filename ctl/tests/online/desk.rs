@@ -7,9 +7,9 @@ use mesh_lattice::{
     HostId, Name,
     application::{Application, ConfigPart, Replicas, Values},
     control::{
-        ActorView, Commit, Committed, ConfigView, ControlCode, ControlError, HostState, HostView, LinkState, LinkView,
-        ProviderView, Read, ReadRequest, ReadValue, ReplicaView, Signed, SignedRequest, Status, StatusRequest,
-        operation,
+        ActorView, AppState, AppView, Commit, Committed, ConfigView, ControlCode, ControlError, HostState, HostView,
+        LinkState, LinkView, ProviderView, Read, ReadRequest, ReadValue, ReplicaView, Signed, SignedRequest, Status,
+        StatusRequest, operation,
     },
     id::OperatorId,
     key::{Key, pattern},
@@ -68,6 +68,7 @@ impl Desk {
             values.push(ReadValue {
                 key: key.clone(),
                 revision: entry.as_ref().map_or(0, |entry| entry.revision),
+                at: entry.as_ref().and_then(|entry| entry.at),
                 envelope: entry.map(|entry| ByteBuf::from(entry.envelope.encode())),
                 believed: None,
             });
@@ -127,6 +128,9 @@ impl Desk {
             let Key::App(name) = &entry.key else { continue };
             let incarnation = self.state.incarnation();
             let Ok(pointer) = mesh_transport::verify::<AppPointer>(&entry, incarnation, &trust) else { continue };
+            if pointer.value.deleted {
+                continue;
+            }
             let revision = pointer.value.revision;
             let stored = self.state.get::<Application>(&Key::AppRevision(name.clone(), revision), &trust).await;
             found.push((revision, stored.unwrap().unwrap().value));
@@ -165,7 +169,7 @@ impl Desk {
             actors: applications.iter().flat_map(|(revision, app)| actors(*revision, app)).collect(),
             providers: applications.iter().flat_map(|(_, app)| providers(app)).collect(),
             links: applications.iter().flat_map(|(_, app)| links(app)).collect(),
-            apps: Vec::new(),
+            apps: applications.iter().map(|(revision, app)| view(*revision, app)).collect(),
             config: config.into_iter().map(|(name, values)| ConfigView { name, values }).collect(),
             trust: self.trust().await.list(),
             events: if events { vec![event] } else { Vec::new() },
@@ -181,6 +185,10 @@ impl Desk {
         });
         named.collect()
     }
+}
+
+fn view(revision: u64, app: &Application) -> AppView {
+    AppView { name: app.name.clone(), revision, state: AppState::Ready, reason: String::new(), since: 1 }
 }
 
 fn actors(revision: u64, app: &Application) -> Vec<ActorView> {

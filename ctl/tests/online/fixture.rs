@@ -177,6 +177,12 @@ impl Lattice {
         lattice
     }
 
+    /// The sequence of the last write into the lattice's state: the same as before where nothing was written.
+    pub(crate) async fn last_sequence(&self) -> u64 {
+        let all = self.state.list(">").await.unwrap();
+        all.iter().map(|entry| entry.revision).max().unwrap()
+    }
+
     /// Nobody answers control requests any more.
     pub(crate) async fn close_desk(&mut self) {
         self.desk.shutdown().await;

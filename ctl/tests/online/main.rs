@@ -6,6 +6,7 @@
 mod desk;
 mod fixture;
 mod operate;
+mod revisions;
 mod statements;
 mod story;
 mod trouble;

@@ -185,7 +185,8 @@ impl Judge<'_> {
     }
 
     fn open<T: DeserializeOwned>(&self, write: &Write) -> Result<T, ControlError> {
-        let entry = Entry { key: write.key.clone(), envelope: write.envelope.clone(), revision: write.expected };
+        let entry =
+            Entry { key: write.key.clone(), envelope: write.envelope.clone(), revision: write.expected, at: None };
         mesh_transport::verify::<T>(&entry, self.incarnation, self.trust)
             .map(|stored| stored.value)
             .map_err(|refusal| refused(format!("{}: {refusal}", write.key)))

@@ -46,7 +46,7 @@ impl Rig {
     fn put<T: Serialize>(&mut self, key: Key, generation: u64, value: &T, signer: &KeyPair) -> Entry {
         self.revision += 1;
         let envelope = Envelope::sign(&key, self.incarnation, generation, value, signer).unwrap();
-        let entry = Entry { key, envelope, revision: self.revision };
+        let entry = Entry { key, envelope, revision: self.revision, at: None };
         self.stored.push(entry.clone());
         entry
     }

@@ -154,6 +154,9 @@ pub struct ActorHostView {
     pub id: HostId,
     /// How far it is there.
     pub state: ActorState,
+    /// Whether it still runs what was wanted before.
+    #[serde(default)]
+    pub behind: bool,
     /// Live instances.
     pub instances: u32,
     /// Calls answered.
@@ -199,6 +202,9 @@ pub struct ProviderHostView {
     pub id: HostId,
     /// How it is there.
     pub state: ProviderState,
+    /// Whether it has not heard yet of what is wanted now.
+    #[serde(default)]
+    pub behind: bool,
     /// How often it was started again.
     pub restarts: u32,
     /// Why it is in this state.
@@ -321,6 +327,9 @@ pub struct ReadValue {
     pub revision: u64,
     /// The envelope; `None` where there is none. The reader verifies it.
     pub envelope: Option<ByteBuf>,
+    /// When it was written, in seconds since 1970 by the clock of the server, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
     /// Where that one is not believed, because its signer is not trusted or not any more: the envelope that was
     /// believed last, which the lattice goes on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,7 @@
 //! | [`value`] | WIT values as MessagePack: the rule set, for any type |
 //! | [`wit`] | the same values as Rust types, for the interfaces that are called most |
 //! | [`application`] | what people want: actors, providers, links |
+//! | [`secret`] | what looks like a secret, and is not shown |
 //! | [`stored`] | what is written into JetStream, and by whom |
 //! | [`control`] | what `meshctl` asks a host, and what it hears |
 //! | [`operator`] | one call that a person makes |
@@ -37,6 +38,7 @@ pub mod key;
 pub mod logs;
 pub mod name;
 pub mod operator;
+pub mod secret;
 pub mod stored;
 pub mod subject;
 pub mod value;

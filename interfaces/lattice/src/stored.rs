@@ -208,6 +208,9 @@ pub struct ObservedActor {
     /// Why it is in this state, for a person; empty where there is nothing to say.
     #[serde(default)]
     pub reason: String,
+    /// Whether what runs is what was wanted before: what is wanted now has not started yet.
+    #[serde(default)]
+    pub behind: bool,
     /// Live instances.
     pub instances: u32,
     /// Calls that it answered, errors included.

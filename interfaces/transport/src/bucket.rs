@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, Message, RequestErrorKind, StatusCode};
 use bytes::Bytes;
+use mesh_lattice::date;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -52,6 +53,8 @@ pub(crate) struct Stored {
     /// `None` where the key was deleted.
     pub(crate) value: Option<Bytes>,
     pub(crate) revision: u64,
+    /// When it was written, in seconds since 1970 by the server's clock, where the server says so.
+    pub(crate) at: Option<u64>,
 }
 
 /// One bucket. Cheap to clone.
@@ -118,7 +121,8 @@ impl Bucket {
             headers.and_then(|headers| headers.get("Nats-Sequence")).and_then(|text| text.as_str().parse().ok());
         let revision = revision.ok_or_else(|| BucketError::Backend("a value without its revision".to_owned()))?;
         let value = (!is_deletion(headers)).then_some(message.payload);
-        Ok(Some(Stored { value, revision }))
+        let at = headers.and_then(|headers| date::from_utc(headers.get("Nats-Time-Stamp")?.as_str()));
+        Ok(Some(Stored { value, revision, at }))
     }
 
     /// Writes one value in place of revision `expected`: 0 where there must be none.

@@ -174,10 +174,11 @@ impl State {
     /// Where it cannot be read, or is no envelope.
     pub async fn entry(&self, key: &Key) -> Result<Option<Entry>, StateError> {
         let found = self.inner.bucket.get(&key.to_string()).await.map_err(|error| failed(error, key))?;
-        let Some((value, revision)) = found.and_then(|stored| Some((stored.value?, stored.revision))) else {
+        let Some((value, revision, at)) = found.and_then(|stored| Some((stored.value?, stored.revision, stored.at)))
+        else {
             return Ok(None);
         };
-        Ok(Some(Entry { key: key.clone(), envelope: Envelope::decode(&value)?, revision }))
+        Ok(Some(Entry { key: key.clone(), envelope: Envelope::decode(&value)?, revision, at }))
     }
 
     /// What is stored under `key`, verified.

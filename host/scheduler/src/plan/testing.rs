@@ -168,6 +168,7 @@ impl World {
                     claims_revision: None,
                     state: ActorState::Ready,
                     reason: String::new(),
+                    behind: false,
                     instances: 0,
                     calls: 0,
                     breakdowns: 0,

@@ -101,7 +101,7 @@ impl Rig {
         trust.apply(&key, &Envelope::sign(&key, incarnation, 1, &statement, &root).unwrap()).unwrap();
         let mut mirror = Mirror::new(root.operator_id().unwrap(), incarnation);
         let envelope = Envelope::sign(&key, incarnation, 1, &statement, &root).unwrap();
-        mirror.apply(mesh_transport::Change::Put(Entry { key, envelope, revision: 1 })).unwrap();
+        mirror.apply(mesh_transport::Change::Put(Entry { key, envelope, revision: 1, at: None })).unwrap();
         let kind = |local_state, serves: &str, calls: &str| Kind {
             factory: Arc::new(Picky { local_state, serves: serves.into(), calls: calls.into() }),
         };
@@ -137,7 +137,7 @@ impl Rig {
         let commit = self.apply(text, application);
         self.judge(&commit).unwrap();
         for write in parse(&commit).unwrap() {
-            let entry = Entry { key: write.key.clone(), envelope: write.envelope, revision: 10 };
+            let entry = Entry { key: write.key.clone(), envelope: write.envelope, revision: 10, at: None };
             self.mirror.apply(mesh_transport::Change::Put(entry.clone())).unwrap();
             self.stored.insert(write.key, entry);
         }

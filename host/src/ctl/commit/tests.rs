@@ -31,7 +31,7 @@ impl Rig {
             let key = Key::Trust(key);
             let envelope = Envelope::sign(&key, self.world.incarnation, 2, &statement, &self.root).unwrap();
             self.trust.apply(&key, &envelope).unwrap();
-            self.mirror.apply(mesh_transport::Change::Put(Entry { key, envelope, revision: 20 })).unwrap();
+            self.mirror.apply(mesh_transport::Change::Put(Entry { key, envelope, revision: 20, at: None })).unwrap();
         }
         let old = std::mem::replace(&mut self.user, next);
         (self, old)
@@ -283,8 +283,12 @@ fn what_is_stored_already_does_not_stand_in_the_way_of_other_changes() {
     let desired = Desired::Wanted { revision: 1, application: Arc::new(stored.clone()) };
     rig.world.apps.insert(name("adhoc"), desired);
     let owner = rig.write(&Key::Owner(name("kv")), &OwnerRecord { app: Some(name("adhoc")) });
-    let entry =
-        Entry { key: Key::Owner(name("kv")), envelope: Envelope::decode(&owner.envelope).unwrap(), revision: 10 };
+    let entry = Entry {
+        key: Key::Owner(name("kv")),
+        envelope: Envelope::decode(&owner.envelope).unwrap(),
+        revision: 10,
+        at: None,
+    };
     rig.stored.insert(entry.key.clone(), entry);
     stored.actors[0].concurrency = 7;
     rig.judge(&rig.apply("adhoc", &stored)).unwrap();

@@ -9,6 +9,8 @@ use mesh_lattice::{
 };
 use mesh_scheduler::{Desired, World};
 
+use super::parts::BEHIND;
+
 /// When each application was first seen in the state that it is in, by this host since it started.
 #[derive(Debug, Default)]
 pub(crate) struct Since(BTreeMap<Name, (AppState, u64)>);
@@ -74,9 +76,14 @@ fn judge_actor(actor: &ActorView) -> (AppState, String) {
         true => format!("actor {}: {ready} of {desired} replicas ready", actor.name),
         false => format!("actor {}: {ready} of {desired} ready, {}", actor.name, actor.reason),
     };
+    let behind = actor.hosts.iter().find(|host| host.behind);
     let failed = actor.hosts.iter().filter(|host| host.state == ActorState::Failed).count();
     if ready >= desired {
-        (AppState::Ready, String::new())
+        match behind {
+            None => (AppState::Ready, String::new()),
+            Some(host) if host.reason == BEHIND => (AppState::Progressing, reason),
+            Some(_) => (AppState::Degraded, reason),
+        }
     } else if ready > 0 {
         (AppState::Degraded, reason)
     } else if failed > 0 && failed == actor.hosts.len() {
@@ -91,6 +98,9 @@ fn judge_provider(provider: &ProviderView) -> (AppState, String) {
     let worst = provider.hosts.iter().find(|host| host.state != ProviderState::Running);
     let reason = format!("provider {}: {}", provider.name, provider.reason);
     match worst.map(|host| host.state) {
+        None if provider.hosts.iter().any(|host| host.behind) => {
+            (AppState::Progressing, format!("provider {}: it is being told what is wanted now", provider.name))
+        }
         None => (AppState::Ready, String::new()),
         // What is not there was on a host that is away, and others have taken its place.
         Some(_) if running > 0 && provider.reason.is_empty() => (AppState::Ready, String::new()),

@@ -13,6 +13,8 @@ use mesh_scheduler::{Host, Placement, Standing, World};
 use super::{is_present, reports, shown::shown, wanted, why};
 
 const LOST: &str = "its host is lost";
+/// Said of what goes on as it was until what is wanted now has started.
+pub(super) const BEHIND: &str = "what was wanted before goes on until this has started";
 /// Said of what no host has reported yet.
 pub(crate) const UNREPORTED: &str = "assigned, not yet reported by its host";
 
@@ -34,13 +36,15 @@ fn actor_view(world: &World, app: &Name, revision: u64, actor: &Actor) -> ActorV
         if seen.digest == actor.artifact.digest && seen.issuer.is_some() {
             issuer.clone_from(&seen.issuer);
         }
-        hosts.push(actor_host(id, host, seen));
+        let behind = seen.behind || (&seen.app, seen.revision) != (app, revision);
+        hosts.push(actor_host(id, host, seen, behind));
     }
     for id in assigned(world, &actor.name, ItemKind::Actor) {
         if !hosts.iter().any(|view| view.id == *id) {
             hosts.push(ActorHostView {
                 id: id.clone(),
                 state: ActorState::Pending,
+                behind: false,
                 instances: 0,
                 calls: 0,
                 breakdowns: 0,
@@ -69,16 +73,19 @@ fn actor_view(world: &World, app: &Name, revision: u64, actor: &Actor) -> ActorV
     }
 }
 
-fn actor_host(id: &HostId, host: &Host, seen: &ObservedActor) -> ActorHostView {
+fn actor_host(id: &HostId, host: &Host, seen: &ObservedActor, behind: bool) -> ActorHostView {
     let present = is_present(host);
+    let behind = behind && seen.state == ActorState::Ready;
+    let reason = if behind && seen.reason.is_empty() { BEHIND.to_owned() } else { seen.reason.clone() };
     ActorHostView {
         id: id.clone(),
         state: if present { seen.state } else { ActorState::Failed },
+        behind: present && behind,
         instances: if present { seen.instances } else { 0 },
         calls: seen.calls,
         breakdowns: seen.breakdowns,
         last_breakdown: seen.last_breakdown.clone(),
-        reason: if present { seen.reason.clone() } else { LOST.into() },
+        reason: if present { reason } else { LOST.into() },
     }
 }
 
@@ -106,20 +113,25 @@ pub(super) fn providers(
     config: &BTreeMap<Name, Values>,
     placements: &BTreeMap<Name, Placement>,
 ) -> Vec<ProviderView> {
-    let wanted = wanted(world).flat_map(|(app, _, application)| {
+    let wanted = wanted(world).flat_map(|(app, revision, application)| {
         application.providers.iter().map(move |provider| ProviderView {
             config: shown(config, &provider.config),
-            ..provider_view(world, app, provider, placements.get(&provider.name))
+            ..provider_view(world, (app, revision), provider, placements.get(&provider.name))
         })
     });
     wanted.collect()
 }
 
-fn provider_view(world: &World, app: &Name, provider: &Provider, placement: Option<&Placement>) -> ProviderView {
+fn provider_view(
+    world: &World,
+    (app, revision): (&Name, u64),
+    provider: &Provider,
+    placement: Option<&Placement>,
+) -> ProviderView {
     let mut hosts: Vec<_> = reports(world)
         .filter_map(|(id, host, observed)| {
             let seen = observed.providers.iter().find(|seen| seen.name == provider.name)?;
-            Some(provider_host(id, host, seen))
+            Some(provider_host(id, host, seen, (&seen.app, seen.revision) != (app, revision)))
         })
         .collect();
     for id in assigned(world, &provider.name, ItemKind::Provider) {
@@ -127,6 +139,7 @@ fn provider_view(world: &World, app: &Name, provider: &Provider, placement: Opti
             hosts.push(ProviderHostView {
                 id: id.clone(),
                 state: ProviderState::Starting,
+                behind: false,
                 restarts: 0,
                 reason: UNREPORTED.into(),
             });
@@ -145,11 +158,12 @@ fn provider_view(world: &World, app: &Name, provider: &Provider, placement: Opti
     }
 }
 
-fn provider_host(id: &HostId, host: &Host, seen: &ObservedProvider) -> ProviderHostView {
+fn provider_host(id: &HostId, host: &Host, seen: &ObservedProvider, behind: bool) -> ProviderHostView {
     let present = is_present(host);
     ProviderHostView {
         id: id.clone(),
         state: if present { seen.state } else { ProviderState::Failed },
+        behind: present && behind,
         restarts: seen.restarts,
         reason: if present { seen.reason.clone() } else { LOST.into() },
     }

@@ -37,10 +37,10 @@ fn application() -> Application {
 fn observed(actor: ActorState, provider: ProviderState) -> Observed {
     serde_json::from_value(json!({
         "boot": BootId::new(), "name": "host", "version": "0.1.0", "labels": {}, "uptime_seconds": 5,
-        "actors": [{ "name": "counter", "app": "adhoc", "revision": 1, "digest": Digest::of(b"counter"),
+        "actors": [{ "name": "counter", "app": "adhoc", "revision": 3, "digest": Digest::of(b"counter"),
                      "issuer": null, "claims_revision": null, "state": actor, "reason": "because",
                      "instances": 1, "calls": 7 }],
-        "providers": [{ "name": "kv", "app": "adhoc", "revision": 1, "use": "keyvalue-nats", "state": provider,
+        "providers": [{ "name": "kv", "app": "adhoc", "revision": 3, "use": "keyvalue-nats", "state": provider,
                         "reason": "no server", "restarts": 2 }],
     }))
     .unwrap()

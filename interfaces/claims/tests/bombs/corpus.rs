@@ -87,6 +87,7 @@ fn stored_values(host: &HostId) -> Vec<(&'static str, Vec<u8>)> {
         claims_revision: None,
         state: stored::ActorState::Ready,
         reason: String::new(),
+        behind: false,
         instances: 1,
         calls: 1,
         breakdowns: 1,
@@ -136,7 +137,7 @@ fn control_values(host: &HostId) -> Vec<(&'static str, Vec<u8>)> {
     let (key, envelope) = ("app.counter".to_owned(), serde_bytes::ByteBuf::from(vec![1; 100]));
     let write = control::Write { key: key.clone(), expected: 0, envelope: envelope.clone() };
     let incarnation = Incarnation::new();
-    let read = control::ReadValue { key: key.clone(), revision: 1, envelope: Some(envelope), believed: None };
+    let read = control::ReadValue { key: key.clone(), revision: 1, envelope: Some(envelope), at: None, believed: None };
     let status = control::Status {
         answered_by: host.clone(),
         lattice: LatticeName::default(),

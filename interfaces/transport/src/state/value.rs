@@ -13,6 +13,8 @@ pub struct Entry {
     pub envelope: Envelope,
     /// What a change of it has to name.
     pub revision: u64,
+    /// When it was written, in seconds since 1970 by the server's clock; `None` where nobody said so: a watch does not.
+    pub at: Option<u64>,
 }
 
 /// A verified value.

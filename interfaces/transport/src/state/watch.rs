@@ -134,5 +134,5 @@ pub(super) fn entry_of(key: &str, value: &[u8], revision: u64) -> Option<Entry> 
     if entry.is_none() {
         tracing::debug!(key, "a stored value is not an envelope under a key of ours");
     }
-    entry.map(|(key, envelope)| Entry { key, envelope, revision })
+    entry.map(|(key, envelope)| Entry { key, envelope, revision, at: None })
 }
