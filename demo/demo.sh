@@ -9,7 +9,7 @@ export PATH="$target/debug:$PATH"
 unset MESH_SERVER MESH_CREDS MESH_KEY MESH_LATTICE MESH_CONTEXT
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/mesh-demo.XXXXXX")
-cp "$guests/wasm32-wasip2/release/counter.wasm" "$folder"
+cp "$guests/wasm32-wasip2/release/counter.wasm" "$(dirname "$0")/../examples/counter/mesh.yaml" "$folder"
 cd "$folder"
 mkdir .said
 pids=()
@@ -63,13 +63,17 @@ start_a_lattice() {
 run_the_actor() {
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     url=http://127.0.0.1:$port/
-    tell "The actor on both hosts, a key-value store in NATS, an HTTP server on both hosts behind one address."
-    run meshctl start actor counter.wasm --name counter --replicas 2
-    run meshctl start provider keyvalue-nats --name kv --config bucket=counters
-    run meshctl start provider http-server --name web --everywhere
-    tell "Nothing calls anything that it is not linked to."
-    run meshctl link put counter kv wasi:keyvalue --target-config bucket=counters --wait
-    run meshctl link put web counter wasi:http/incoming-handler --source-config "listen=127.0.0.1:$port" --wait
+    tell "What is wanted stands in one document: the actor on two hosts, a key-value store in NATS, an HTTP server on every" \
+        "host behind one address. Nothing calls anything that it is not linked to."
+    run cat mesh.yaml
+    tell "All of it is checked before anything changes, and what it will do is said first."
+    local apply="meshctl apply -f mesh.yaml --set artifact=counter.wasm --set listen=127.0.0.1:$port"
+    run "$apply" --dry-run
+    shows "starts on every host"
+    run "$apply" --wait
+    tell "The same once more changes nothing."
+    run "$apply"
+    shows unchanged
     becomes "the number of actors that are ready on both hosts" 1 count actors 'each["replicas"]["ready"] == 2'
     becomes "the number of hosts that run the HTTP server" 2 running web
     becomes "the number of active links" 2 count links 'each["state"] == "active"'

@@ -115,10 +115,14 @@ pub(crate) enum Command {
     Get(commands::get::Get),
     /// Show everything about one thing, and why it is in its state
     Describe(commands::describe::Describe),
+    /// Want what manifests say
+    Apply(commands::apply::Apply),
+    /// Show what applying manifests would change, and what each change would do
+    Diff(commands::apply::Diff),
     /// Look at the revisions of an application, or go back to one
     #[command(subcommand)]
     Rollout(commands::rollout::Rollout),
-    /// Delete an application
+    /// Delete applications
     Delete(commands::delete::Delete),
     /// Keep all desired state as files, or bring it back
     #[command(subcommand)]

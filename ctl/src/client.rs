@@ -35,7 +35,7 @@ pub(crate) use self::{
     edit::Change,
     history::{History, Revision},
     operate::Operation,
-    whole::Applied,
+    whole::{Applied, Judgement},
 };
 use crate::{
     cli::Global,
@@ -203,9 +203,17 @@ impl Client {
     }
 
     async fn commit(&self, writes: Vec<control::Write>) -> anyhow::Result<Committed> {
+        self.send(operation::COMMIT, writes).await
+    }
+
+    /// Has a commit written, or only judged.
+    async fn send<R: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        writes: Vec<control::Write>,
+    ) -> anyhow::Result<R> {
         let statements = writes.iter().all(|write| matches!(Key::parse(&write.key), Some(Key::Trust(_))));
-        let done = self.request(operation::COMMIT, &Commit { writes }).await;
-        match done {
+        match self.request(operation, &Commit { writes }).await {
             Err(error) if is_unknown_signer(&error) => Err(self.unknown_signer(statements, &error)),
             done => done,
         }

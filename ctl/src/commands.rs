@@ -1,6 +1,7 @@
 //! One file for each noun or verb. A command is parse → one client call → render.
 
 mod affected;
+pub(crate) mod apply;
 pub(crate) mod call;
 pub(crate) mod claims;
 pub(crate) mod completion;
@@ -53,6 +54,8 @@ pub(crate) fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Hold(command) => match command.run()? {},
         Command::Get(command) => command.run(global, out),
         Command::Describe(command) => command.run(global, out),
+        Command::Apply(command) => command.run(global, out),
+        Command::Diff(command) => command.run(global, out),
         Command::Rollout(command) => command.run(global, out),
         Command::Delete(command) => command.run(global, out),
         Command::State(command) => command.run(global, out),

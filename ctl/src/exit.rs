@@ -56,9 +56,14 @@ impl Failure {
     }
 }
 
-/// The exit code of an error: that of the first of its causes that has one.
+/// The exit code of an error.
 pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
-    ExitCode::from(error.chain().find_map(known).unwrap_or(Exit::Failed) as u8)
+    ExitCode::from(kind(error) as u8)
+}
+
+/// How a command ends with this error: as the first of its causes says that has an exit code.
+pub(crate) fn kind(error: &anyhow::Error) -> Exit {
+    error.chain().find_map(known).unwrap_or(Exit::Failed)
 }
 
 fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {

@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+mod admission;
 mod artifact;
 mod cli;
 mod client;
 mod commands;
 mod context;
 mod difference;
+mod effect;
 mod exit;
 mod lattice;
 mod manifest;

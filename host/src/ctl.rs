@@ -5,6 +5,7 @@
 //! [`commit`] judges it, the state takes it as one batch or not at all.
 
 mod commit;
+mod effect;
 mod fit;
 mod signatures;
 mod status;
@@ -17,17 +18,18 @@ use std::{
 use mesh_lattice::{
     Digest, HostId, LatticeName, Name,
     control::{
-        Commit, Committed, ControlCode, ControlError, Read, ReadRequest, ReadValue, Signed, SignedRequest, Status,
-        StatusRequest, operation,
+        Commit, Committed, ControlCode, ControlError, Judged, Read, ReadRequest, ReadValue, Signed, SignedRequest,
+        Status, StatusRequest, operation,
     },
     key::Key,
 };
 use mesh_scheduler::{Placement, World};
-use mesh_transport::{Artifacts, Entry, Request, Requests, State, StateError};
+use mesh_transport::{Artifacts, Entry, RawWrite, Request, Requests, State, StateError, Write};
 use serde_bytes::ByteBuf;
 
 pub(crate) use self::{commit::Kind, status::UNREPORTED};
 use self::{
+    effect::Wants,
     signatures::Reader,
     status::{Facts, Since},
 };
@@ -129,8 +131,7 @@ impl Desk {
                 continue;
             }
             let Parked { request, commit, .. } = self.parked.swap_remove(index);
-            let done = self.commit(&commit, &office).await;
-            tell(request.answer(done).await);
+            self.finish(request, &commit, &office).await;
         }
     }
 
@@ -163,7 +164,7 @@ impl Desk {
                 let signed = request.decode().map(|asked| signed(&asked, &office));
                 request.answer(signed).await
             }
-            operation::COMMIT => {
+            operation::COMMIT | operation::JUDGE => {
                 let commit: Commit = match request.decode() {
                     Ok(commit) => commit,
                     Err(error) => return tell(request.answer::<Committed>(Err(error)).await),
@@ -173,8 +174,7 @@ impl Desk {
                     self.parked.push(Parked { request, commit, missing, until: Instant::now() + PARKED_FOR });
                     return;
                 }
-                let done = self.commit(&commit, &office).await;
-                request.answer(done).await
+                return self.finish(request, &commit, &office).await;
             }
             other => {
                 let message = format!("there is no operation {other:.40}");
@@ -209,7 +209,42 @@ impl Desk {
         status
     }
 
+    /// Answers a commit whose artifacts are read: writes it, or only judges it.
+    async fn finish(&self, request: Request, commit: &Commit, office: &Office<'_>) {
+        let answered = if request.operation() == operation::JUDGE {
+            let judged = self.judge(commit, office).await;
+            request.answer(judged).await
+        } else {
+            let done = self.commit(commit, office).await;
+            request.answer(done).await
+        };
+        tell(answered);
+    }
+
     async fn commit(&self, commit: &Commit, office: &Office<'_>) -> Result<Committed, ControlError> {
+        let (_, raw) = self.check(commit, office).await?;
+        let keys: Vec<_> = raw.iter().map(|write| write.key.to_string()).collect();
+        office.state.commit_raw(raw).await.map_err(|failure| from_state(&failure))?;
+        tracing::info!(target: "audit", keys = keys.join(" "), "a commit was written");
+        Ok(Committed { by: office.host.clone() })
+    }
+
+    /// What the commit would do, where it may be written.
+    async fn judge(&self, commit: &Commit, office: &Office<'_>) -> Result<Judged, ControlError> {
+        let (writes, _) = self.check(commit, office).await?;
+        let mirror = office.mirror;
+        let before = Wants { world: office.world.clone(), apps: mirror.wanted_apps(), config: mirror.config().clone() };
+        let after = before.clone().with(&writes, |name, revision| mirror.revision(name, revision));
+        let apps = writes.iter().filter_map(|write| match &write.key {
+            Key::App(name) => Some(name.clone()),
+            _ => None,
+        });
+        let effects = effect::effects(&before, &after, &apps.collect());
+        Ok(Judged { by: office.host.clone(), effects })
+    }
+
+    /// The writes of a commit that may be written, parsed and as they came.
+    async fn check(&self, commit: &Commit, office: &Office<'_>) -> Result<(Vec<Write>, Vec<RawWrite>), ControlError> {
         let writes = commit::parse(commit)?;
         let stored = stored(commit::keys(&writes), office).await?;
         let judge = commit::Judge {
@@ -223,10 +258,7 @@ impl Desk {
             read: self.reader.read(),
         };
         let raw = judge.check(commit, &writes)?;
-        let keys: Vec<_> = raw.iter().map(|write| write.key.to_string()).collect();
-        office.state.commit_raw(raw).await.map_err(|failure| from_state(&failure))?;
-        tracing::info!(target: "audit", keys = keys.join(" "), "a commit was written");
-        Ok(Committed { by: office.host.clone() })
+        Ok((writes, raw))
     }
 }
 

@@ -74,6 +74,19 @@ pub struct WantedApp {
     pub links_since: Vec<u64>,
 }
 
+impl WantedApp {
+    /// Another revision in its place: links that stay are as old as they were.
+    pub(crate) fn followed_by(&self, revision: u64, application: Arc<Application>) -> Self {
+        let before = self.application.as_ref();
+        let age = |link: &Link| {
+            let place = before.links.iter().position(|other| is_same(other, link));
+            place.and_then(|place| self.links_since.get(place).copied()).unwrap_or(u64::MAX)
+        };
+        let links_since = application.links.iter().map(age).collect();
+        Self { revision, application, links_since }
+    }
+}
+
 impl Known {
     /// Nothing but whom to trust.
     #[must_use]
@@ -122,12 +135,6 @@ impl Known {
     pub fn names(&self) -> HashSet<Name> {
         let actors = self.apps.values().flat_map(|app| &app.application.actors).map(|actor| actor.name.clone());
         actors.chain(provider_names(&self.apps)).collect()
-    }
-
-    /// A configuration put together from its parts, later ones first asked; the name of a shared one that is missing
-    /// otherwise.
-    pub(crate) fn resolve<'a>(&self, parts: &'a [ConfigPart]) -> Result<Values, &'a Name> {
-        resolve(&self.config, parts)
     }
 }
 
@@ -182,14 +189,17 @@ pub(crate) fn ages_rest_on(revisions: &[&Application]) -> BTreeSet<usize> {
 fn declared_from(revisions: &[&Application]) -> Vec<usize> {
     let Some((wanted, older)) = revisions.split_last() else { return Vec::new() };
     let first = |link: &Link| {
-        let same = |other: &Link| {
-            (&other.source, &other.target, &other.name) == (&link.source, &link.target, &link.name)
-                && other.interfaces == link.interfaces
-        };
-        let unbroken = older.iter().rev().take_while(|application| application.links.iter().any(same));
+        let same = |application: &&&Application| application.links.iter().any(|other| is_same(other, link));
+        let unbroken = older.iter().rev().take_while(same);
         older.len() - unbroken.count()
     };
     wanted.links.iter().map(first).collect()
+}
+
+/// Whether one link is the other, whatever else it says now.
+fn is_same(one: &Link, other: &Link) -> bool {
+    (&one.source, &one.target, &one.name, &one.interfaces)
+        == (&other.source, &other.target, &other.name, &other.interfaces)
 }
 
 #[cfg(test)]
@@ -223,8 +233,8 @@ mod tests {
         };
         known.config.insert("shared".parse().unwrap(), values(&[("a", "shared"), ("b", "shared")]));
         let parts = [ConfigPart::Shared("shared".parse().unwrap()), ConfigPart::Values(values(&[("b", "own")]))];
-        assert_eq!(known.resolve(&parts).unwrap(), values(&[("a", "shared"), ("b", "own")]));
+        assert_eq!(resolve(&known.config, &parts).unwrap(), values(&[("a", "shared"), ("b", "own")]));
         let missing = [ConfigPart::Shared("missing".parse().unwrap())];
-        assert_eq!(known.resolve(&missing).unwrap_err().as_str(), "missing");
+        assert_eq!(resolve(&known.config, &missing).unwrap_err().as_str(), "missing");
     }
 }

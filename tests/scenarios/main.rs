@@ -6,6 +6,7 @@ mod any_interface;
 mod bad_input;
 mod bad_names;
 mod cross_host;
+mod declared;
 mod drained_host;
 mod fault_proxy;
 mod greetings;

@@ -14,7 +14,10 @@ use mesh_lattice::{
 };
 
 use super::{Client, Judge, Snapshot};
-use crate::exit::{Exit, Failure};
+use crate::{
+    difference,
+    exit::{Exit, Failure},
+};
 
 /// Revisions that may lie above the wanted one after it was taken back.
 pub(super) const REVISIONS_AHEAD: u64 = 16;
@@ -35,6 +38,14 @@ impl Base {
     /// The revision that is wanted, 0 before the first; that which was, where the application was deleted.
     pub(crate) fn revision(&self) -> u64 {
         self.pointer.as_ref().map_or(0, |pointer| pointer.revision)
+    }
+
+    /// Whether what is there is what is wanted.
+    pub(crate) fn is_as(&self, wanted: Option<&Application>) -> bool {
+        match (&self.before, wanted) {
+            (Some(before), Some(wanted)) => difference::is_same(before, wanted),
+            (before, wanted) => before.is_none() && wanted.is_none(),
+        }
     }
 
     /// Whether both were read with nobody's change in between.

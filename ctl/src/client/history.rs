@@ -7,6 +7,7 @@ use mesh_claims::Envelope;
 use mesh_lattice::{
     Incarnation, Name,
     application::Application,
+    control::Status,
     key::{Key, TrustKey},
     stored::{AppPointer, TrustStatement},
 };
@@ -77,6 +78,21 @@ impl Client {
             values.extend(value.map(|envelope| (key.clone(), envelope.clone())));
         }
         Ok((snapshot.incarnation, values))
+    }
+
+    /// The applications that are wanted, as far as they are believed.
+    pub(crate) async fn applications(&self, status: &Status, judge: &Judge) -> anyhow::Result<Vec<Application>> {
+        let keys: Vec<Key> = status
+            .apps
+            .iter()
+            .filter(|app| app.revision > 0)
+            .map(|app| Key::AppRevision(app.name.clone(), app.revision))
+            .collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let snapshot = self.read(&keys).await?;
+        Ok(keys.iter().filter_map(|key| snapshot.get(key, judge).ok().flatten()).collect())
     }
 
     /// Those of these statements about whose key nobody has said anything here.

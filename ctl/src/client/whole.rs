@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use mesh_lattice::{
     application::Application,
-    control::{self, ControlCode},
+    control::{self, ControlCode, Effect, Judged, operation},
     key::Key,
 };
 use mesh_transport::RequestError;
@@ -29,10 +29,17 @@ use super::{
     base::Base,
     edit::{Change, is_conflict, pause},
 };
-use crate::difference;
 
 /// How long a lattice may be without a leader before a change is given up: longer than any election takes.
 const SETTLE: Duration = Duration::from_secs(15);
+
+/// What is said of an application that is not written yet.
+pub(crate) enum Judgement {
+    /// It may be written, and this is what it would do; `None` from hosts that do not know the question.
+    Effects(Option<Vec<Effect>>),
+    /// Somebody else was faster, and this is there now.
+    Conflict(Box<Base>),
+}
 
 /// What became of an application.
 pub(crate) enum Applied {
@@ -51,11 +58,8 @@ impl Client {
         judge: &Judge,
     ) -> anyhow::Result<Applied> {
         let change = match (&base.before, wanted) {
-            (None, None) => return Ok(Applied::Done(Change::Unchanged, base.revision())),
-            (Some(before), Some(wanted)) if difference::is_same(before, wanted) => {
-                return Ok(Applied::Done(Change::Unchanged, base.revision()));
-            }
-            (None, Some(_)) => Change::Created,
+            _ if base.is_as(wanted) => return Ok(Applied::Done(Change::Unchanged, base.revision())),
+            (None, _) => Change::Created,
             (Some(_), Some(_)) => Change::Updated,
             (Some(_), None) => Change::Removed,
         };
@@ -75,10 +79,7 @@ impl Client {
                 return Ok(Applied::Done(change, revision));
             }
             if !now.is_same(base) {
-                let same = match (&now.before, wanted) {
-                    (Some(now), Some(wanted)) => difference::is_same(now, wanted),
-                    (now, wanted) => now.is_none() && wanted.is_none(),
-                };
+                let same = now.is_as(wanted);
                 let there = now.revision();
                 let conflict = || Applied::Conflict(Box::new(now));
                 return Ok(if same { Applied::Done(Change::Unchanged, there) } else { conflict() });
@@ -92,8 +93,30 @@ impl Client {
         anyhow::bail!("application {} keeps being changed by somebody else: try again", base.name)
     }
 
+    /// What [`Client::put_whole`] would do, where it may be done.
+    pub(crate) async fn judge_whole(
+        &self,
+        base: &Base,
+        wanted: Option<&Application>,
+        judge: &Judge,
+    ) -> anyhow::Result<Judgement> {
+        let writes = self.whole_writes(base, wanted, judge).await?;
+        let error = match self.send::<Judged>(operation::JUDGE, writes).await {
+            Ok(judged) => return Ok(Judgement::Effects(Some(judged.effects))),
+            Err(error) if is_unheard_of(&error) => return Ok(Judgement::Effects(None)),
+            Err(error) => error,
+        };
+        if is_conflict(&error) {
+            let now = self.base(&base.name, judge).await?;
+            if !now.is_same(base) {
+                return Ok(Judgement::Conflict(Box::new(now)));
+            }
+        }
+        Err(error)
+    }
+
     /// The writes that [`Client::put_whole`] would commit.
-    pub(super) async fn whole_writes(
+    async fn whole_writes(
         &self,
         base: &Base,
         wanted: Option<&Application>,
@@ -134,6 +157,16 @@ fn is_unknown(error: &anyhow::Error) -> bool {
         RequestError::NoHost | RequestError::Timeout(_) | RequestError::Disconnected(_) => true,
         RequestError::Refused(refused) => refused.code == ControlCode::Unavailable,
         RequestError::Malformed(_) => false,
+    })
+}
+
+/// Whether the hosts are of a version that cannot judge without writing.
+fn is_unheard_of(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<RequestError>().is_some_and(|error| match error {
+        RequestError::Refused(refused) => {
+            refused.code == ControlCode::Invalid && refused.message.starts_with("there is no operation")
+        }
+        _ => false,
     })
 }
 

@@ -1,9 +1,13 @@
 //! `delete`: applications are wanted no more. Their names are free again; data that providers keep on their hosts stays
 //! there, and their last revisions stay too, so that `rollout undo` can bring them back.
 
-use mesh_lattice::Name;
+use mesh_lattice::{Name, control::Status};
 
-use super::{wait, whole};
+use super::{
+    apply::{self, Files, Planned},
+    wait,
+    whole::AppKind,
+};
 use crate::{
     cli::Global,
     client::{self, Change, Client},
@@ -11,11 +15,17 @@ use crate::{
     output::Output,
 };
 
-/// Delete an application
+/// Delete applications: one by its name, or those that manifests name
 #[derive(Debug, clap::Args)]
 pub(crate) struct Delete {
+    /// What kind of thing: app
+    #[arg(value_name = "KIND", requires = "name")]
+    kind: Option<AppKind>,
+    /// Its name
+    #[arg(required_unless_present = "files", conflicts_with = "files")]
+    name: Option<Name>,
     #[command(flatten)]
-    app: whole::App,
+    files: Files,
     #[command(flatten)]
     waiting: wait::Waiting,
 }
@@ -23,42 +33,48 @@ pub(crate) struct Delete {
 impl Delete {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
         client::block_on(async {
+            let names = match &self.name {
+                Some(name) => vec![name.clone()],
+                None => apply::names(&self.files, out)?,
+            };
             let client = Client::connect(global, out).await?;
-            let done = self.delete(&client, out).await;
+            let done = self.delete(&client, names, out).await;
             client.close().await;
             done
         })
     }
 
-    async fn delete(&self, client: &Client, out: &Output) -> anyhow::Result<()> {
-        let name = &self.app.name;
+    async fn delete(&self, client: &Client, names: Vec<Name>, out: &Output) -> anyhow::Result<()> {
         let judge = client.judge(&client.signer()?).await?;
-        let base = client.base(name, &judge).await?;
-        if base.before.is_none() {
+        let mut apps = apply::plan_removal(client, names, &judge).await?;
+        if let (Some(name), [Planned { change: Change::Unchanged, .. }]) = (&self.name, apps.as_slice()) {
             return Err(Failure::not_found(format!("there is no app {name}")).into());
         }
-        let pinned = pinned(client, name).await?;
-        let done = whole::put(client, &base, None, &judge).await?;
-        if let Some(limit) = self.waiting.limit() {
-            wait::for_app_gone(client, name, limit, out).await?;
+        let kept = pinned(&client.status().await?, &apps);
+        let failed = apply::put_all(client, &mut apps, &judge).await;
+        apply::show(&apps, out)?;
+        if let Some(error) = failed {
+            return Err(error);
         }
-        if done.change == Change::Removed {
-            for (provider, host) in pinned {
-                out.say(&format!("the data of provider {provider} stays on host {host}"));
+        for (provider, host) in kept {
+            out.say(&format!("the data of provider {provider} stays on {host}"));
+        }
+        if let Some(limit) = self.waiting.limit() {
+            for app in apps.iter().filter(|app| app.change == Change::Removed) {
+                wait::for_app_gone(client, app.name(), limit, out).await?;
             }
         }
-        done.show("", out)
+        Ok(())
     }
 }
 
-/// The providers of an application whose data lives on a host.
-async fn pinned(client: &Client, app: &Name) -> anyhow::Result<Vec<(Name, String)>> {
-    let status = client.status().await?;
-    let providers = status.providers.iter().filter(|provider| provider.app == *app);
+/// The providers of these applications whose data lives on a host.
+fn pinned(status: &Status, apps: &[Planned]) -> Vec<(Name, String)> {
+    let providers = status.providers.iter().filter(|provider| apps.iter().any(|app| *app.name() == provider.app));
     let pinned = providers.filter_map(|provider| {
         let id = provider.pinned.as_ref()?;
         let named = status.hosts.iter().find(|host| host.id == *id && !host.name.is_empty());
         Some((provider.name.clone(), named.map_or_else(|| id.to_string(), |host| host.name.clone())))
     });
-    Ok(pinned.collect())
+    pinned.collect()
 }

@@ -5,7 +5,10 @@ use clap::ValueEnum;
 use mesh_lattice::{control::Status, stored::Event};
 use serde_json::{Map, Value, json};
 
-use super::get::{self, What};
+use super::{
+    get::{self, What},
+    whole,
+};
 use crate::{
     cli::Global,
     client::{self, Client},
@@ -101,7 +104,7 @@ impl Describe {
         serde_json::to_value(events).ok()
     }
 
-    /// The entry with what belongs to it: its links, and what happened to it.
+    /// The entry with what belongs to it: its links or its parts, and what happened to it.
     fn complete(&self, entry: Value, status: &Status) -> anyhow::Result<Value> {
         let Value::Object(mut entry) = entry else { return Ok(entry) };
         let events = self.events(&entry, status).context("the events")?;
@@ -112,6 +115,12 @@ impl Describe {
                 .filter(|link| link.source.as_str() == self.name || link.target.as_str() == self.name);
             let links = serde_json::to_value(links.collect::<Vec<_>>()).context("the links")?;
             entry.insert("links".to_owned(), links);
+        }
+        if self.kind == Kind::App
+            && let Ok(name) = self.name.parse()
+        {
+            let parts = whole::parts(status, &name);
+            entry.insert("parts".to_owned(), serde_json::to_value(parts).context("the parts")?);
         }
         entry.insert("events".to_owned(), events);
         Ok(Value::Object(entry))

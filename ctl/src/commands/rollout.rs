@@ -74,7 +74,7 @@ impl Rollout {
 
 async fn status(client: &Client, name: &Name, waiting: &wait::Waiting, out: &Output) -> anyhow::Result<()> {
     if let Some(limit) = waiting.limit() {
-        wait::for_app(client, name, None, limit, out).await?;
+        wait::for_apps(client, &[(name.clone(), 0)], limit, out).await?;
     }
     let status = client.status().await?;
     let app = status.apps.iter().find(|app| app.name == *name);
@@ -144,7 +144,7 @@ impl Undo {
         let base = client.base(name, &judge).await?;
         let done = whole::put(client, &base, Some(wanted), &judge).await?;
         if let Some(limit) = self.waiting.limit() {
-            wait::for_app(client, name, Some(done.revision), limit, out).await?;
+            wait::for_apps(client, &[(name.clone(), done.revision)], limit, out).await?;
         }
         done.show(&format!("as in revision {number}"), out)
     }

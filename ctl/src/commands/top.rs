@@ -224,6 +224,7 @@ mod tests {
         let on = |(n, calls): &(u8, u64)| ActorHostView {
             id: id(*n),
             state: ActorState::Ready,
+            behind: false,
             instances: 2,
             calls: *calls,
             breakdowns: 1,

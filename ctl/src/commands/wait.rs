@@ -1,5 +1,6 @@
 //! Waiting until what was wanted is so, and saying what it waits for where it takes too long.
 
+mod apps;
 mod goal;
 
 use std::time::Duration;
@@ -7,13 +8,13 @@ use std::time::Duration;
 use mesh_lattice::{
     Digest, Name,
     application::Link,
-    control::{ActorView, AppState, LinkState, LinkView, ProviderHostView, ProviderView},
+    control::{ActorView, LinkState, LinkView, ProviderHostView, ProviderView},
     stored::ProviderState,
 };
 use tokio::time::{Instant, sleep};
 
 use self::goal::Goal;
-pub(crate) use self::goal::Wait;
+pub(crate) use self::{apps::for_apps, goal::Wait};
 use crate::{
     client::Client,
     exit::{Exit, Failure},
@@ -91,28 +92,6 @@ pub(crate) async fn for_link(client: &Client, link: &Link, limit: Duration, out:
         match views.find(|view| view.state != LinkState::Active) {
             Some(late) => Err(late.reason.clone()),
             None => Ok(()),
-        }
-    })
-    .await
-}
-
-/// Waits until all of an application is ready, of this revision or a later one where one is named.
-pub(crate) async fn for_app(
-    client: &Client,
-    name: &Name,
-    revision: Option<u64>,
-    limit: Duration,
-    out: &Output,
-) -> anyhow::Result<()> {
-    until(client, limit, out, &Goal::App(name.clone()), READY, |status| {
-        match status.apps.iter().find(|app| app.name == *name) {
-            Some(app) if revision.is_some_and(|revision| app.revision < revision) => {
-                Err(format!("revision {} is still what is wanted there", app.revision))
-            }
-            Some(app) if app.state == AppState::Ready => Ok(()),
-            Some(app) if app.reason.is_empty() => Err("it is not ready yet".to_owned()),
-            Some(app) => Err(app.reason.clone()),
-            None => Err("no host has heard of it yet".to_owned()),
         }
     })
     .await

@@ -77,7 +77,7 @@ pub(crate) async fn put(
 }
 
 /// Somebody else changed it while this change was made.
-fn conflict(base: &Base, now: &Base) -> Failure {
+pub(crate) fn conflict(base: &Base, now: &Base) -> Failure {
     let name = &base.name;
     let differences = difference::differences(base.before.as_ref(), now.before.as_ref());
     let what = match (&base.before, &now.before) {
@@ -114,6 +114,13 @@ pub(crate) struct Part {
     pub(crate) reason: String,
 }
 
+impl Part {
+    /// Whether nothing is missing of it.
+    pub(crate) fn is_well(&self) -> bool {
+        matches!(self.state.as_str(), "ready" | "running" | "active")
+    }
+}
+
 /// The parts of an application.
 pub(crate) fn parts(status: &Status, app: &Name) -> Vec<Part> {
     let actors = status.actors.iter().filter(|actor| actor.app == *app).map(actor);
@@ -126,6 +133,7 @@ fn actor(actor: &ActorView) -> Part {
     let mesh_lattice::control::ReplicaView { desired, ready } = actor.replicas;
     let least = actor.hosts.iter().find(|host| host.state != mesh_lattice::stored::ActorState::Ready);
     let state = match least {
+        _ if actor.hosts.iter().any(|host| host.behind) => "rolling".to_owned(),
         _ if ready >= desired => "ready".to_owned(),
         Some(host) => word(&host.state),
         None => "pending".to_owned(),

@@ -8,8 +8,8 @@ use mesh_lattice::{
     application::{Application, ConfigPart, Replicas, Values},
     control::{
         ActorView, AppState, AppView, Commit, Committed, ConfigView, ControlCode, ControlError, HostState, HostView,
-        LinkState, LinkView, ProviderView, Read, ReadRequest, ReadValue, ReplicaView, Signed, SignedRequest, Status,
-        StatusRequest, operation,
+        Judged, LinkState, LinkView, ProviderView, Read, ReadRequest, ReadValue, ReplicaView, Signed, SignedRequest,
+        Status, StatusRequest, operation,
     },
     id::OperatorId,
     key::{Key, pattern},
@@ -57,6 +57,11 @@ impl Desk {
                 let done = self.commit(&commit).await;
                 request.answer(done).await.unwrap();
             }
+            operation::JUDGE => {
+                let commit: Commit = request.decode().unwrap();
+                let judged = self.check(&commit).await.map(|_| Judged { by: self.host.clone(), effects: Vec::new() });
+                request.answer(judged).await.unwrap();
+            }
             other => panic!("{other}"),
         }
     }
@@ -94,6 +99,15 @@ impl Desk {
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, ControlError> {
+        let writes = self.check(commit).await?;
+        match self.state.commit_raw(writes).await {
+            Ok(_) => Ok(Committed { by: self.host.clone() }),
+            Err(StateError::Conflict { key }) => Err(error(ControlCode::Conflict, format!("{key} was changed"))),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    async fn check(&self, commit: &Commit) -> Result<Vec<RawWrite>, ControlError> {
         let trust = self.trust().await;
         let mut writes = Vec::new();
         for write in &commit.writes {
@@ -114,11 +128,7 @@ impl Desk {
             }
             writes.push(RawWrite { key, expected: write.expected, value: write.envelope.to_vec().into() });
         }
-        match self.state.commit_raw(writes).await {
-            Ok(_) => Ok(Committed { by: self.host.clone() }),
-            Err(StateError::Conflict { key }) => Err(error(ControlCode::Conflict, format!("{key} was changed"))),
-            Err(other) => panic!("{other}"),
-        }
+        Ok(writes)
     }
 
     async fn applications(&self) -> Vec<(u64, Application)> {

@@ -67,7 +67,7 @@ async fn a_deleted_application_hands_its_names_back_and_can_be_brought_back() {
     let lattice = Lattice::start().await;
     three(&lattice).await;
     let deleted = lattice.json(&["delete", "app", "adhoc", "--wait"]).await;
-    assert_eq!((&deleted["kind"], &deleted["action"]), (&json!("app"), &json!("removed")));
+    assert_eq!((&deleted[0]["kind"], &deleted[0]["action"]), (&json!("app"), &json!("removed")));
     assert_eq!(lattice.json(&["get", "apps"]).await, json!([]));
     assert_eq!((owner(&lattice, "kv").await, owner(&lattice, "web").await), (None, None));
     lattice.fails(&["delete", "app", "adhoc"], 3, &["adhoc"]).await;

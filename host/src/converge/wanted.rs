@@ -8,11 +8,11 @@ use mesh_lattice::{
     application::{Actor, Application, ConfigPart, Link, Provider, Values},
     stored::{FailedLink, Item, ItemKind},
 };
-use mesh_provider::{End, ProviderLink};
+use mesh_provider::{End, LinkId, ProviderLink};
 
 use crate::{
     actors::{ActorRun, ActorSpec},
-    known::Known,
+    known::{self, Known},
     links::Links,
     providers::{ProviderRun, ProviderSpec},
 };
@@ -67,49 +67,60 @@ pub fn wanted(known: &Known, links: &Links) -> Option<Wanted> {
 }
 
 fn actor_spec(known: &Known, item: &Item, actor: &Actor) -> Result<ActorSpec, String> {
-    Ok(ActorSpec {
-        app: item.app.clone(),
-        revision: item.revision,
-        run: ActorRun {
-            digest: actor.artifact.digest,
-            config: resolve(known, &actor.config)?,
-            limits: actor.limits,
-            concurrency: actor.concurrency,
-            reuse: actor.instances.reuse,
-        },
+    Ok(ActorSpec { app: item.app.clone(), revision: item.revision, run: actor_run(&known.config, actor)? })
+}
+
+/// What an actor is started with: it is started anew where this differs.
+pub(crate) fn actor_run(shared: &BTreeMap<Name, Values>, actor: &Actor) -> Result<ActorRun, String> {
+    Ok(ActorRun {
+        digest: actor.artifact.digest,
+        config: resolve(shared, &actor.config)?,
+        limits: actor.limits,
+        concurrency: actor.concurrency,
+        reuse: actor.instances.reuse,
     })
 }
 
+/// What a provider is started with: it is started anew where this differs.
+pub(crate) fn provider_run(shared: &BTreeMap<Name, Values>, provider: &Provider) -> Result<ProviderRun, String> {
+    Ok(ProviderRun { kind: provider.kind.clone(), config: resolve(shared, &provider.config)? })
+}
+
 fn provider_spec(known: &Known, links: &Links, item: &Item, provider: &Provider) -> Result<ProviderSpec, String> {
-    let mut spec = ProviderSpec {
-        app: item.app.clone(),
-        revision: item.revision,
-        run: ProviderRun { kind: provider.kind.clone(), config: resolve(known, &provider.config)? },
-        links: BTreeMap::new(),
-        lacking: Vec::new(),
-    };
+    let run = provider_run(&known.config, provider)?;
+    let (links, lacking) = provider_links(&known.config, links, &provider.name);
+    Ok(ProviderSpec { app: item.app.clone(), revision: item.revision, run, links, lacking })
+}
+
+/// The links that a provider is told of, and those that lack what they need.
+pub(crate) fn provider_links(
+    shared: &BTreeMap<Name, Values>,
+    links: &Links,
+    provider: &Name,
+) -> (BTreeMap<LinkId, ProviderLink>, Vec<FailedLink>) {
+    let (mut told, mut lacking) = (BTreeMap::new(), Vec::new());
     for link in links.held().iter().map(|declared| &declared.link) {
         let ends = [
             (End::Source, &link.source, &link.target, &link.source_config),
             (End::Target, &link.target, &link.source, &link.target_config),
         ];
         for (end, own, peer, parts) in ends {
-            if *own != provider.name {
+            if own != provider {
                 continue;
             }
-            match resolve(known, parts) {
+            match resolve(shared, parts) {
                 Ok(config) => {
                     let link = provider_link(end, peer, link, config);
-                    spec.links.insert(link.id(), link);
+                    told.insert(link.id(), link);
                 }
                 Err(reason) => {
                     let (source, target) = (link.source.clone(), link.target.clone());
-                    spec.lacking.push(FailedLink { source, target, link: link.name.clone(), reason });
+                    lacking.push(FailedLink { source, target, link: link.name.clone(), reason });
                 }
             }
         }
     }
-    Ok(spec)
+    (told, lacking)
 }
 
 /// A link as the provider at this end of it is told.
@@ -124,9 +135,8 @@ pub(crate) fn provider_link(end: End, peer: &Name, link: &Link, config: Values) 
     }
 }
 
-fn resolve(known: &Known, parts: &[ConfigPart]) -> Result<Values, String> {
-    known
-        .resolve(parts)
+fn resolve(shared: &BTreeMap<Name, Values>, parts: &[ConfigPart]) -> Result<Values, String> {
+    known::resolve(shared, parts)
         .map_err(|name| format!("there is no shared configuration {name}: meshctl config put {name} KEY=VALUE"))
 }
 

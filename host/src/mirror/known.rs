@@ -51,9 +51,15 @@ impl Mirror {
         links_of(&self.wanted_apps())
     }
 
-    fn wanted_apps(&self) -> BTreeMap<Name, WantedApp> {
+    /// The applications in their wanted revisions.
+    pub(crate) fn wanted_apps(&self) -> BTreeMap<Name, WantedApp> {
         let wanted = self.typed.pointers.iter().filter(|(_, pointer)| !pointer.deleted);
         wanted.filter_map(|(name, pointer)| Some((name.clone(), self.wanted(name, pointer)?))).collect()
+    }
+
+    /// A revision of an application, where it is stored and believed.
+    pub(crate) fn revision(&self, name: &Name, revision: u64) -> Option<Arc<Application>> {
+        self.typed.revisions.get(&(name.clone(), revision)).map(Arc::clone)
     }
 
     /// Whom to trust, and the statements that say so.

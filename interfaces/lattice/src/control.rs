@@ -20,8 +20,10 @@ use crate::{
     stored::{ActorState, Event, ProviderState},
 };
 
+mod judge;
 mod reply;
 
+pub use judge::{Effect, Judged};
 pub use reply::{ControlCode, ControlError, ControlReply};
 
 /// The operations, as they stand in a subject.
@@ -34,6 +36,9 @@ pub mod operation {
     pub const SIGNED: &str = "signed";
     /// [`super::Commit`] → [`super::Committed`]
     pub const COMMIT: &str = "commit";
+    /// [`super::Commit`] → [`super::Judged`]: the same answer where it is no, and nothing is written. A host that does
+    /// not know it refuses it as `invalid`.
+    pub const JUDGE: &str = "judge";
 }
 
 /// Asks for everything that can be listed, as it is observed.

@@ -1,23 +1,18 @@
 //! `start actor`: checks the artifact, puts it into the store, and wants it. Hosts check it again before it runs.
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use mesh_claims::{
-    Admission, RefusalCode,
-    surface::{self, Surface},
-    verify,
-};
 use mesh_lattice::{
     Digest, Name,
     application::{self, ConfigPart, Replicas},
 };
 
 use crate::{
-    artifact::{Artifact, Reference},
+    admission::{self, Checked},
+    artifact::Reference,
     cli::Global,
     client::{self, Change, Client},
     commands::{done, wait},
-    exit::{Exit, Failure},
+    exit::Failure,
     output::Output,
     registry::{self, Registries},
     time, values,
@@ -73,17 +68,6 @@ fn limit(text: &str) -> Result<Limit, String> {
     }
 }
 
-/// An artifact that may be wanted.
-struct Checked {
-    bytes: Bytes,
-    digest: Digest,
-    reference: String,
-    name: Option<String>,
-    /// The name of the file or of the image.
-    stem: Option<String>,
-    surface: Surface,
-}
-
 impl Actor {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
         let reference: Reference = self.artifact.parse()?;
@@ -101,7 +85,7 @@ impl Actor {
                     Some(checked) => checked,
                     None => self.read(&reference, &registries, Some(&client)).await?,
                 };
-                self.start(&client, artifact, config, out).await
+                self.start(&client, artifact, reference.stem(), config, out).await
             };
             let started = started.await;
             client.close().await;
@@ -116,18 +100,20 @@ impl Actor {
         store: Option<&Client>,
     ) -> anyhow::Result<Checked> {
         let artifact = reference.read(registries, store).await?;
-        check(artifact, reference.stem()).with_context(|| self.artifact.clone())
+        admission::check(artifact).with_context(|| self.artifact.clone())
     }
 
     async fn start(
         &self,
         client: &Client,
         artifact: Checked,
+        stem: Option<String>,
         config: Vec<ConfigPart>,
         out: &Output,
     ) -> anyhow::Result<()> {
-        let name = self.name(&artifact)?;
-        self.check_trust(client, &artifact).await?;
+        let name = self.name(&artifact, stem)?;
+        let judge = client.judge(&client.signer()?).await?;
+        artifact.check_trust(judge.trust()).with_context(|| self.artifact.clone())?;
         if client.upload(artifact.bytes.clone()).await? {
             out.detail(&format!("{} is in the lattice's store", artifact.digest));
         }
@@ -139,32 +125,14 @@ impl Actor {
         done(out, "actor", &name, &app, change)
     }
 
-    fn name(&self, artifact: &Checked) -> anyhow::Result<Name> {
+    fn name(&self, artifact: &Checked, stem: Option<String>) -> anyhow::Result<Name> {
         if let Some(name) = &self.name {
             return Ok(name.clone());
         }
-        let known = artifact.name.iter().chain(&artifact.stem).find_map(|name| name.to_lowercase().parse().ok());
+        let known = artifact.name.iter().chain(&stem).find_map(|name| name.to_lowercase().parse().ok());
         known.ok_or_else(|| {
             Failure::invalid("its claims say no name that an actor can have: name it with --name").into()
         })
-    }
-
-    /// Every host would refuse what its root does not trust; here it can be said at once.
-    async fn check_trust(&self, client: &Client, artifact: &Checked) -> anyhow::Result<()> {
-        let judge = client.judge(&client.signer()?).await?;
-        let Some(trust) = judge.trust() else { return Ok(()) };
-        let verified = verify::component(artifact.bytes.clone(), None, trust, time::now(), Admission::New);
-        let Err(refusal) = verified else { return Ok(()) };
-        let message = format!("{}: {refusal}", self.artifact);
-        let hint = match refusal.code {
-            RefusalCode::UnknownIssuer => {
-                let issuer = verify::read(&artifact.bytes).map(|claims| claims.issuer.to_string()).unwrap_or_default();
-                format!("`meshctl trust add issuer {issuer}` lets it sign what runs here")
-            }
-            RefusalCode::Expired | RefusalCode::NotYetValid => "sign it again: `meshctl claims sign`".to_owned(),
-            _ => String::new(),
-        };
-        Err(Failure::new(Exit::Refused, message).hint(hint).into())
     }
 
     fn want(
@@ -223,23 +191,6 @@ fn empty(name: &Name, digest: Digest) -> application::Actor {
         imports: Vec::new(),
         exports: Vec::new(),
     }
-}
-
-/// Structure, signature, and that every import can be served by somebody.
-fn check(artifact: Artifact, stem: Option<String>) -> anyhow::Result<Checked> {
-    let Artifact { bytes, digest, reference } = artifact;
-    let surface = surface::read(&bytes)?;
-    let unservable = surface.unservable();
-    if !unservable.is_empty() {
-        let message = format!("it imports what no host can ever serve: {}", unservable.join(", "));
-        return Err(Failure::invalid(message).into());
-    }
-    let claims = verify::read(&bytes).map_err(|refusal| {
-        let hint = if refusal.code == RefusalCode::Unsigned { "sign it: `meshctl claims sign`" } else { "" };
-        let exit = if refusal.code == RefusalCode::Malformed { Exit::Invalid } else { Exit::Refused };
-        Failure::new(exit, refusal.to_string()).hint(hint)
-    })?;
-    Ok(Checked { digest, reference, name: claims.name, stem, surface, bytes })
 }
 
 #[cfg(test)]
