@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`image`] | the name of an image, and the same pinned to a digest |
 //! | [`credentials`] | who we are to a registry: docker's file, the environment |
-//! | [`format`] | which images hold a component, and how we write one |
+//! | [`format`](mod@format) | which images hold a component, and how we write one |
 //! | [`trouble`] | what went wrong, in a sentence with what to do |
 //!
 //! Nothing that a registry says is believed: the manifest must have the digest that was asked for, the artifact the

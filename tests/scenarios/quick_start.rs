@@ -11,6 +11,12 @@ use anyhow::{Context as _, Result, ensure};
 use mesh_tests::{guest, lattice::free_address};
 use tokio::process::Command;
 
+/// Where the examples listen.
+const ADDRESS: &str = "127.0.0.1:8080";
+
+/// What builds the examples: the guests of the tests, which are built before.
+const BUILD: &str = "cargo build --release --target wasm32-wasip2 --manifest-path examples/Cargo.toml\n";
+
 /// Each paste ends within this, `--wait` included.
 const WITHIN: Duration = Duration::from_secs(240);
 
@@ -38,10 +44,24 @@ impl Desk {
         Ok(Self(tempfile::TempDir::with_prefix("mesh-paste-")?))
     }
 
-    /// Pastes these lines; returns what the last one printed.
-    async fn paste(&self, lines: &str) -> Result<String> {
+    /// What a clone has of this example, with its program built, and an address of its own.
+    fn example(&self, name: &str, address: &str) -> Result<()> {
+        let folder = self.0.path().join("examples").join(name);
+        let built = self.0.path().join("examples/target/wasm32-wasip2/release");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::create_dir_all(&built)?;
+        std::fs::copy(guest::unsigned(name)?, built.join(format!("{name}.wasm")))?;
+        let manifest = std::fs::read_to_string(repository()?.join("examples").join(name).join("mesh.yaml"))?;
+        Ok(std::fs::write(folder.join("mesh.yaml"), manifest.replace(ADDRESS, address))?)
+    }
+
+    /// Pastes these lines, in a clone that has these examples; returns what the last one printed.
+    async fn paste(&self, lines: &str, examples: &[&str]) -> Result<String> {
         let address = free_address()?.to_string();
-        let script = lines.replace("127.0.0.1:8080", &address).replace("--detach", "--detach --port 0");
+        for name in examples {
+            self.example(name, &address)?;
+        }
+        let script = lines.replace(ADDRESS, &address).replace("--detach", "--detach --port 0");
         let built = guest::built()?;
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(std::iter::once(built).chain(std::env::split_paths(&path)))?;
@@ -71,8 +91,8 @@ async fn the_quick_start_of_the_readme_can_be_pasted() -> Result<()> {
     let all = all.replace(built, &counter.to_string_lossy());
     let desk = Desk::new()?;
     let (story, down) = all.rsplit_once("meshctl down").context("it ends with `meshctl down`")?;
-    assert_eq!(desk.paste(story).await?, "1", "what the README's curl prints first");
-    desk.paste(&format!("meshctl down{down}")).await?;
+    assert_eq!(desk.paste(story, &["counter"]).await?, "1", "what the README's curl prints first");
+    desk.paste(&format!("meshctl down{down}"), &[]).await?;
     Ok(())
 }
 
@@ -82,11 +102,12 @@ async fn what_the_examples_say_can_be_pasted() -> Result<()> {
     let together = vec![("greeter", "HELLO, COUNTESS ADA!!!"), ("caller", "and 1 in another conversation")];
     for examples in alone.into_iter().chain([together]) {
         let desk = Desk::new()?;
-        desk.paste("meshctl up --hosts 2 --detach").await?;
+        desk.paste("meshctl up --hosts 2 --detach", &[]).await?;
         for (name, answer) in examples {
             let page = std::fs::read_to_string(repository()?.join("examples").join(name).join("README.md"))?;
-            std::fs::copy(guest::unsigned(name)?, desk.0.path().join(format!("{name}.wasm")))?;
-            let said = desk.paste(&lines(&page, "\n")?).await?;
+            let story = lines(&page, "\n")?;
+            ensure!(story.starts_with(BUILD), "{name} begins with something else than {BUILD}: {story}");
+            let said = desk.paste(&story.replace(BUILD, ""), &[name]).await?;
             ensure!(said.contains(answer), "{name} answers {said:?}");
         }
     }

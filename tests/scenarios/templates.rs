@@ -119,9 +119,7 @@ async fn one_command_runs_an_actor_and_the_same_one_runs_it_changed() -> Result<
     guest::unsigned("hello")?;
     let project = Project::new("actor", "hello", "http").await?;
     let address = free_address()?;
-    for file in ["Makefile", "mesh.yaml"] {
-        project.replace(file, "127.0.0.1:8080", &address.to_string())?;
-    }
+    project.replace("mesh.yaml", "127.0.0.1:8080", &address.to_string())?;
     project.run("meshctl", &["up", "--detach", "--port", "0"]).await?;
     project.run("make", &[]).await?;
     assert_eq!(http::get(address, "/Ada").await?.text(), "Hello, Ada.\n");

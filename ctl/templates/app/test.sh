@@ -8,6 +8,7 @@ trap 'cd "$desk"; meshctl down --purge >/dev/null; cd /; rm -rf "$desk"' EXIT
 # A port that nobody listens on.
 port=$((10240 + RANDOM % 20000))
 while (: </dev/tcp/127.0.0.1/$port) 2>/dev/null; do port=$((10240 + RANDOM % 20000)); done
+cp mesh.yaml "$desk"
 cd "$desk"
 
 # What a command has to print.
@@ -23,10 +24,6 @@ meshctl up --port 0 --detach
 mkdir build
 meshctl claims sign "$built"/my_app_front.wasm --issuer .mesh/keys/issuer.nk --name my-app-front --to build/my-app-front.wasm
 meshctl claims sign "$built"/my_app_greeter.wasm --issuer .mesh/keys/issuer.nk --name my-app-greeter --to build/my-app-greeter.wasm
-meshctl start actor build/my-app-greeter.wasm
-meshctl start actor build/my-app-front.wasm
-meshctl start provider http-server --name my-app-web --everywhere
-meshctl link put my-app-front my-app-greeter example:greeting --wait
-meshctl link put my-app-web my-app-front wasi:http/incoming-handler --source-config listen=127.0.0.1:$port --wait
+meshctl apply -f mesh.yaml --set listen=127.0.0.1:$port --wait
 says 'Hello, Countess Ada.' meshctl call my-app-front http GET /Countess/Ada
 says 'Hello, Ada.' meshctl call my-app-front http GET /Ada

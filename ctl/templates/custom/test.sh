@@ -5,6 +5,7 @@ built=$(realpath "$1")
 unset MESH_SERVER MESH_CREDS MESH_KEY MESH_LATTICE MESH_CONTEXT MESH_ROOT
 desk=$(mktemp -d)
 trap 'cd "$desk"; meshctl down --purge >/dev/null; cd /; rm -rf "$desk"' EXIT
+cp mesh.yaml "$desk"
 cd "$desk"
 
 # What a command has to print.
@@ -19,5 +20,5 @@ says() {
 meshctl up --port 0 --detach
 mkdir build
 meshctl claims sign "$built"/my_actor.wasm --issuer .mesh/keys/issuer.nk --name my-actor --to build/my-actor.wasm
-meshctl start actor build/my-actor.wasm --wait
+meshctl apply -f mesh.yaml --wait
 says 'ok("Hello, Countess Ada.")' meshctl call my-actor example:greeting/greet.greet '{name: "Ada", title: some("Countess")}'

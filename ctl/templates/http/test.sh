@@ -8,6 +8,7 @@ trap 'cd "$desk"; meshctl down --purge >/dev/null; cd /; rm -rf "$desk"' EXIT
 # A port that nobody listens on.
 port=$((10240 + RANDOM % 20000))
 while (: </dev/tcp/127.0.0.1/$port) 2>/dev/null; do port=$((10240 + RANDOM % 20000)); done
+cp mesh.yaml "$desk"
 cd "$desk"
 
 # What a command has to print.
@@ -22,8 +23,6 @@ says() {
 meshctl up --port 0 --detach
 mkdir build
 meshctl claims sign "$built"/my_actor.wasm --issuer .mesh/keys/issuer.nk --name my-actor --to build/my-actor.wasm
-meshctl start actor build/my-actor.wasm --wait
-meshctl start provider http-server --name my-actor-web --everywhere
-meshctl link put my-actor-web my-actor wasi:http/incoming-handler --source-config listen=127.0.0.1:$port --wait
+meshctl apply -f mesh.yaml --set listen=127.0.0.1:$port --wait
 says 'Hello, Ada.' meshctl call my-actor http GET /Ada
 says 'Hello.' meshctl call my-actor http GET /

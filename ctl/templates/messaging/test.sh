@@ -5,6 +5,7 @@ built=$(realpath "$1")
 unset MESH_SERVER MESH_CREDS MESH_KEY MESH_LATTICE MESH_CONTEXT MESH_ROOT
 desk=$(mktemp -d)
 trap 'cd "$desk"; meshctl down --purge >/dev/null; cd /; rm -rf "$desk"' EXIT
+cp mesh.yaml "$desk"
 cd "$desk"
 
 # What a command has to print.
@@ -19,8 +20,5 @@ says() {
 meshctl up --port 0 --detach
 mkdir build
 meshctl claims sign "$built"/my_actor.wasm --issuer .mesh/keys/issuer.nk --name my-actor --to build/my-actor.wasm
-meshctl start actor build/my-actor.wasm
-meshctl start provider messaging-nats --name my-actor-broker
-meshctl link put my-actor my-actor-broker wasmcloud:messaging --wait
-meshctl link put my-actor-broker my-actor wasmcloud:messaging/handler --source-config subscriptions=my-actor.ask --wait
+meshctl apply -f mesh.yaml --wait
 says 'ok' meshctl call my-actor wasmcloud:messaging/handler.handle-message '{subject: "my-actor.ask", body: [104, 105]}'

@@ -21,7 +21,7 @@
 //! | `oam` | wasmCloud's |
 //! | [`draft`] | an application as it was written, with the place of all that can still turn out wrong |
 //! | [`kinds`] | the providers that hosts have built in |
-//! | [`resolve`] | from drafts to applications |
+//! | [`resolve`](mod@resolve) | from drafts to applications |
 //! | [`convert`](mod@convert) | from a draft to text of our format |
 //! | [`schema`] | our format for editors |
 //!

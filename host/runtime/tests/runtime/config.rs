@@ -9,7 +9,7 @@ use mesh_runtime::ActorConfig;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
-    guests::{alone, config, engine, guest, text},
+    guests::{alone, config, engine, eventually, guest, text},
     peer::Peer,
 };
 
@@ -59,7 +59,9 @@ async fn what_guests_print_and_log_are_events_of_their_actor() {
     let engine = engine(true);
     text(&*alone(&engine, "print").await, "/").await;
     text(&*alone(&engine, "older").await, "/cache").await;
-    let printed = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
+    let all = || String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
+    eventually("what was begun is printed when the instance goes", || all().contains("an unfinished one")).await;
+    let printed = all();
     let line = |words: &[&str]| printed.lines().any(|line| words.iter().all(|word| line.contains(word)));
     assert!(line(&["INFO guest", "a line \\u{1b}[31mthat is red", "actor=\"print\"", "stdout"]), "{printed}");
     assert!(line(&["an unfinished one", "stderr"]), "{printed}");
