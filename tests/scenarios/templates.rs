@@ -117,7 +117,7 @@ async fn a_test_of_a_template_fails_where_its_actor_is_broken() -> Result<()> {
 #[tokio::test]
 async fn one_command_runs_an_actor_and_the_same_one_runs_it_changed() -> Result<()> {
     guest::unsigned("hello")?;
-    let project = Project::new("actor", "hello", "http").await?;
+    let project = Project::new("actor", "first-one", "http").await?;
     let address = free_address()?;
     project.replace("mesh.yaml", "127.0.0.1:8080", &address.to_string())?;
     project.run("meshctl", &["up", "--detach", "--port", "0"]).await?;

@@ -108,7 +108,10 @@ impl<'a> Reader<'a> {
                 meant.extend(self.unknown(key, shape));
             }
         }
-        // What is there under another name is not missing.
+        // What is there under another name is not missing; but where that name is let pass, nobody would say so.
+        if self.lenient {
+            meant.clear();
+        }
         let is_missing =
             |field: &&Field| field.required && node.get(field.name).is_none() && !meant.contains(&field.name);
         for field in shape.fields.iter().filter(is_missing) {
