@@ -20,11 +20,7 @@ pub(crate) mod shape;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mesh_lattice::{
-    Name,
-    application::{ConfigPart, Values},
-    name::Labels,
-};
+use mesh_lattice::{Name, application::ConfigPart, name::Labels};
 
 use crate::{
     draft::{Actor, Draft, Link, Provider, in_order},
@@ -145,12 +141,7 @@ impl Oam<'_> {
             let Some(fields) = self.reader.fields(node, &shape::CONFIG) else { continue };
             let name = self.reader.text(fields.get("name"), "name");
             if let Some(properties) = fields.get("properties").filter(|node| !matches!(node.kind, Kind::Null)) {
-                let pairs = self.reader.pairs(Some(properties), "properties");
-                let values: Values =
-                    pairs.iter().map(|(key, value)| (key.value.to_owned(), value.value.to_owned())).collect();
-                if !values.is_empty() {
-                    parts.push(Spanned::new(ConfigPart::Values(values), properties.span));
-                }
+                parts.extend(self.reader.values(properties, "properties"));
             } else if let Some(name) = name.and_then(|name| self.name(name)) {
                 parts.push(Spanned::new(ConfigPart::Shared(name.value), name.span));
             }

@@ -239,7 +239,8 @@ impl Reader<'_> {
         Some(Spanned::new(ConfigPart::Shared(shared.value), node.span))
     }
 
-    fn values(&mut self, node: &Arc<Node>, name: &str) -> Option<Spanned<ConfigPart>> {
+    /// The values of a configuration.
+    pub(crate) fn values(&mut self, node: &Arc<Node>, name: &str) -> Option<Spanned<ConfigPart>> {
         let mut values = Values::new();
         for (key, value) in self.pairs(Some(node), name) {
             if key.value.is_empty() || key.value.contains(char::is_control) {
