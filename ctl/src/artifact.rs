@@ -121,10 +121,7 @@ pub(crate) fn look(text: &str, options: &Options, global: &Global, out: &Output)
         if !reference.is_stored() {
             return reference.read(&registries, None).await;
         }
-        let client = Client::connect(global, out).await?;
-        let read = reference.read(&registries, Some(&client)).await;
-        client.close().await;
-        read
+        client::with(global, out, async |client| reference.read(&registries, Some(client)).await).await
     })
 }
 

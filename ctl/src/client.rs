@@ -62,6 +62,27 @@ pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> an
     runtime.context("the runtime cannot be started")?.block_on(future)
 }
 
+/// A conversation that is with the lattice from its begin to its end.
+pub(crate) fn connected<T>(
+    global: &Global,
+    out: &Output,
+    work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    block_on(with(global, out, work))
+}
+
+/// Connects, and closes the connection whatever came of the work.
+pub(crate) async fn with<T>(
+    global: &Global,
+    out: &Output,
+    work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let client = Client::connect(global, out).await?;
+    let done = work(&client).await;
+    client.close().await;
+    done
+}
+
 /// How to connect.
 pub(crate) fn config(context: &Context) -> ConnectConfig {
     ConnectConfig {

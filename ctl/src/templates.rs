@@ -1,5 +1,5 @@
-//! The projects that `meshctl new` writes, as they lie under `ctl/templates`, where each of them is whole: it builds and
-//! passes its tests. Here they are compiled in, and get the name that somebody chose. `commands/new.rs` writes them.
+//! The projects that `meshctl new` writes, as they lie under `ctl/templates`, where each of them is whole: it builds
+//! and passes its tests. Here they are compiled in, and get the name that somebody chose. `commands/new.rs` writes them.
 
 use serde::Serialize;
 
@@ -51,40 +51,40 @@ pub(crate) const ALL: &[Template] = &[
         name: "http",
         about: "answers HTTP requests",
         stands_for: "my-actor",
-        files: files!("http": ".gitignore" "Cargo.lock" "Cargo.toml" "Makefile" "README.md" "mesh.yaml" "src/lib.rs"
-            "test.sh"),
+        files: files!("http": ".gitignore" "Cargo.lock" "Cargo.toml" "Makefile" "README.md" "lattice.sh" "mesh.yaml"
+            "src/lib.rs" "test.sh"),
     },
     Template {
         kind: Kind::Actor,
         name: "keyvalue",
         about: "counts HTTP requests in a key-value store",
         stands_for: "my-actor",
-        files: files!("keyvalue": ".gitignore" "Cargo.lock" "Cargo.toml" "Makefile" "README.md" "mesh.yaml" "src/lib.rs"
-            "test.sh" "wit/deps/keyvalue/atomic.wit" "wit/deps/keyvalue/batch.wit" "wit/deps/keyvalue/store.wit"
-            "wit/deps/keyvalue/watch.wit" "wit/deps/keyvalue/world.wit" "wit/world.wit"),
+        files: files!("keyvalue": ".gitignore" "Cargo.lock" "Cargo.toml" "Makefile" "README.md" "lattice.sh" "mesh.yaml"
+            "src/lib.rs" "test.sh" "wit/deps/keyvalue/atomic.wit" "wit/deps/keyvalue/batch.wit"
+            "wit/deps/keyvalue/store.wit" "wit/deps/keyvalue/watch.wit" "wit/deps/keyvalue/world.wit" "wit/world.wit"),
     },
     Template {
         kind: Kind::Actor,
         name: "messaging",
         about: "answers messages on a NATS subject",
         stands_for: "my-actor",
-        files: files!("messaging": ".gitignore" "Cargo.lock" "Cargo.toml" "Makefile" "README.md" "mesh.yaml" "src/lib.rs"
-            "test.sh" "wit/deps/messaging/messaging.wit" "wit/world.wit"),
+        files: files!("messaging": ".gitignore" "Cargo.lock" "Cargo.toml" "Makefile" "README.md" "lattice.sh"
+            "mesh.yaml" "src/lib.rs" "test.sh" "wit/deps/messaging/messaging.wit" "wit/world.wit"),
     },
     Template {
         kind: Kind::Actor,
         name: "custom",
         about: "serves an interface of its own to people and to other actors",
         stands_for: "my-actor",
-        files: files!("custom": ".gitignore" "Cargo.lock" "Cargo.toml" "Makefile" "README.md" "mesh.yaml" "src/lib.rs"
-            "test.sh" "wit/world.wit"),
+        files: files!("custom": ".gitignore" "Cargo.lock" "Cargo.toml" "Makefile" "README.md" "lattice.sh" "mesh.yaml"
+            "src/lib.rs" "test.sh" "wit/world.wit"),
     },
     Template {
         kind: Kind::Provider,
         name: "keyvalue",
         about: "an actor that serves wasi:keyvalue to other actors, and keeps it in a store that it is linked to",
         stands_for: "my-provider",
-        files: files!("provider": ".gitignore" "Cargo.lock" "Cargo.toml" "Makefile" "README.md" "mesh.yaml"
+        files: files!("provider": ".gitignore" "Cargo.lock" "Cargo.toml" "Makefile" "README.md" "lattice.sh" "mesh.yaml"
             "probe/Cargo.toml" "probe/src/lib.rs" "src/lib.rs" "test.sh" "wit/deps/keyvalue/atomic.wit"
             "wit/deps/keyvalue/batch.wit" "wit/deps/keyvalue/store.wit" "wit/deps/keyvalue/watch.wit"
             "wit/deps/keyvalue/world.wit" "wit/world.wit"),
@@ -95,7 +95,8 @@ pub(crate) const ALL: &[Template] = &[
         about: "two actors that talk on an interface of their own, one of them answers HTTP requests",
         stands_for: "my-app",
         files: files!("app": ".gitignore" "Cargo.lock" "Cargo.toml" "Makefile" "README.md" "front/Cargo.toml"
-            "front/src/lib.rs" "greeter/Cargo.toml" "greeter/src/lib.rs" "mesh.yaml" "test.sh" "wit/greeting.wit"),
+            "front/src/lib.rs" "greeter/Cargo.toml" "greeter/src/lib.rs" "lattice.sh" "mesh.yaml" "test.sh"
+            "wit/greeting.wit"),
     },
 ];
 

@@ -5,17 +5,17 @@ use mesh_lattice::Digest;
 use mesh_transport::Artifacts;
 
 use super::Client;
-use crate::exit::Failure;
+use crate::{exit::Failure, output::Output};
 
 impl Client {
-    /// Puts an artifact into the store; whether it was not there yet.
-    pub(crate) async fn upload(&self, bytes: Bytes) -> anyhow::Result<bool> {
+    /// Puts the artifact of this digest into the store, and says so, where it is not there yet.
+    pub(crate) async fn upload(&self, digest: &Digest, bytes: Bytes, out: &Output) -> anyhow::Result<()> {
         let store = Artifacts::new(self.connections());
-        if store.has(&Digest::of(&bytes)).await? {
-            return Ok(false);
+        if !store.has(digest).await? {
+            store.put(bytes).await?;
+            out.detail(&format!("{digest} is in the lattice's store"));
         }
-        store.put(bytes).await?;
-        Ok(true)
+        Ok(())
     }
 
     /// An artifact from the store.

@@ -54,25 +54,18 @@ pub(crate) struct Diff {
 
 impl Diff {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
-        client::block_on(async {
-            let sources = self.files.sources()?;
-            let client = Client::connect(global, out).await?;
-            let planned = plan(&client, &sources, &self.files, &self.registry, global, out).await;
-            client.close().await;
-            planned::show(&planned?.apps, true, out)
-        })
+        let sources = self.files.sources()?;
+        let planned = client::connected(global, out, async |client| {
+            plan(client, &sources, &self.files, &self.registry, global, out).await
+        })?;
+        planned::show(&planned.apps, true, out)
     }
 }
 
 impl Apply {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
-        client::block_on(async {
-            let sources = self.files.sources()?;
-            let client = Client::connect(global, out).await?;
-            let applied = self.apply(&client, &sources, global, out).await;
-            client.close().await;
-            applied
-        })
+        let sources = self.files.sources()?;
+        client::connected(global, out, async |client| self.apply(client, &sources, global, out).await)
     }
 
     async fn apply(
@@ -87,11 +80,8 @@ impl Apply {
             planned::show(&planned.apps, false, out)?;
             return planned::must_be_judged(&planned.apps);
         }
-        for bytes in std::mem::take(&mut planned.artifacts) {
-            let digest = mesh_lattice::Digest::of(&bytes);
-            if client.upload(bytes).await? {
-                out.detail(&format!("{digest} is in the lattice's store"));
-            }
+        for (digest, bytes) in std::mem::take(&mut planned.artifacts) {
+            client.upload(&digest, bytes, out).await?;
         }
         let failed = put_all(client, &mut planned.apps, &planned.judge).await;
         planned::show(&planned.apps, false, out)?;

@@ -69,14 +69,9 @@ impl Call {
         if request.is_none() && (self.data.is_some() || !self.headers.is_empty()) {
             return Err(Failure::invalid("--header and --data belong to `call TARGET http METHOD PATH`").into());
         }
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let called = match request {
-                Some(request) => request.send(&client, &self.target, out).await,
-                None => self.call(&client, out).await,
-            };
-            client.close().await;
-            called
+        client::connected(global, out, async |client| match request {
+            Some(request) => request.send(client, &self.target, out).await,
+            None => self.call(client, out).await,
         })
     }
 

@@ -6,7 +6,7 @@ use mesh_lattice::{Name, application::Values, key::Key};
 use super::done_plain;
 use crate::{
     cli::Global,
-    client::{self, Change, Client},
+    client::{self, Change},
     exit::Failure,
     output::Output,
     values,
@@ -36,16 +36,14 @@ impl Config {
             Self::Put { name, values } => (name, values::values(values)?),
             Self::Del { name } => (name, Values::new()),
         };
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let change = client.edit_value(&Key::Config(name.clone()), |before| decide(name, before, &wanted)).await;
-            client.close().await;
-            let change = match change? {
-                Change::Updated if wanted.is_empty() => Change::Removed,
-                change => change,
-            };
-            done_plain(out, "config", name.as_str(), change)
-        })
+        let change = client::connected(global, out, async |client| {
+            client.edit_value(&Key::Config(name.clone()), |before| decide(name, before, &wanted)).await
+        })?;
+        let change = match change {
+            Change::Updated if wanted.is_empty() => Change::Removed,
+            change => change,
+        };
+        done_plain(out, "config", name.as_str(), change)
     }
 }
 

@@ -32,16 +32,11 @@ pub(crate) struct Delete {
 
 impl Delete {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
-        client::block_on(async {
-            let names = match &self.name {
-                Some(name) => vec![name.clone()],
-                None => apply::names(&self.files, out)?,
-            };
-            let client = Client::connect(global, out).await?;
-            let done = self.delete(&client, names, out).await;
-            client.close().await;
-            done
-        })
+        let names = match &self.name {
+            Some(name) => vec![name.clone()],
+            None => apply::names(&self.files, out)?,
+        };
+        client::connected(global, out, async |client| self.delete(client, names, out).await)
     }
 
     async fn delete(&self, client: &Client, names: Vec<Name>, out: &Output) -> anyhow::Result<()> {

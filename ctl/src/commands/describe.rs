@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cli::Global,
-    client::{self, Client},
+    client,
     exit::Failure,
     output::{Output, Table},
     time,
@@ -58,13 +58,9 @@ impl Kind {
 
 impl Describe {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let status = client.status_with_events().await;
-            client.close().await;
-            let found = self.find(&status?)?;
-            out.show(&found, || table(&found))
-        })
+        let status = client::connected(global, out, async |client| client.status_with_events().await)?;
+        let found = self.find(&status)?;
+        out.show(&found, || table(&found))
     }
 
     fn find(&self, status: &Status) -> anyhow::Result<Vec<Value>> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     cli::Global,
-    client::{self, Client},
+    client,
     exit::Failure,
     output::{Output, Table},
 };
@@ -33,12 +33,7 @@ struct Way<'a> {
 
 impl Explain {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
-        let status = client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let status = client.status().await;
-            client.close().await;
-            status
-        })?;
+        let status = client::connected(global, out, async |client| client.status().await)?;
         let ways = self.ways(&status)?;
         out.show(&ways, || {
             let mut table = Table::new(["TARGET", "INTERFACES", "NAME", "STATE", "SERVED BY", "WHY"]);

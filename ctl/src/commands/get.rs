@@ -78,11 +78,8 @@ impl Events {
 
 impl Get {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let done = if self.watch { self.watch(&client, out).await } else { self.once(&client, out).await };
-            client.close().await;
-            done
+        client::connected(global, out, async |client| {
+            if self.watch { self.watch(client, out).await } else { self.once(client, out).await }
         })
     }
 

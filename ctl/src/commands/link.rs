@@ -80,14 +80,9 @@ struct Done<'a> {
 
 impl Link {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let done = match &self {
-                Self::Put(put) => put.put(&client, out).await,
-                Self::Del(del) => del.del(&client, out).await,
-            };
-            client.close().await;
-            done
+        client::connected(global, out, async |client| match &self {
+            Self::Put(put) => put.put(client, out).await,
+            Self::Del(del) => del.del(client, out).await,
         })
     }
 }

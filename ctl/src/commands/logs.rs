@@ -80,12 +80,7 @@ impl Heard {
 
 impl Logs {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let done = self.show(&client, out).await;
-            client.close().await;
-            done
-        })
+        client::connected(global, out, async |client| self.show(client, out).await)
     }
 
     async fn show(&self, client: &Client, out: &Output) -> anyhow::Result<()> {

@@ -104,13 +104,8 @@ impl Label {
 
 impl Drain {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let done = self.drain(&client, out).await;
-            client.close().await;
-            let (host, change) = done?;
-            done_plain(out, "host", &host, change)
-        })
+        let (host, change) = client::connected(global, out, async |client| self.drain(client, out).await)?;
+        done_plain(out, "host", &host, change)
     }
 
     async fn drain(&self, client: &Client, out: &Output) -> anyhow::Result<(String, Change)> {
@@ -189,15 +184,9 @@ async fn put(client: &Client, id: &HostId, change: impl Fn(&mut NodeRecord)) -> 
 }
 
 fn set(global: &Global, out: &Output, host: &str, change: impl Fn(&mut NodeRecord)) -> anyhow::Result<()> {
-    client::block_on(async {
-        let client = Client::connect(global, out).await?;
-        let done = async {
-            let host = find(&client, host).await?;
-            Ok::<_, anyhow::Error>((called(&host).to_owned(), put(&client, &host.id, change).await?))
-        };
-        let done = done.await;
-        client.close().await;
-        let (host, change) = done?;
-        done_plain(out, "host", &host, change)
-    })
+    let (host, change) = client::connected(global, out, async |client| {
+        let host = find(client, host).await?;
+        Ok((called(&host).to_owned(), put(client, &host.id, change).await?))
+    })?;
+    done_plain(out, "host", &host, change)
 }

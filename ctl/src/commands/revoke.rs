@@ -54,12 +54,8 @@ impl Revoke {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
         let subject = self.subject()?;
         let key = TrustKey::revoked(&subject).ok_or_else(|| Failure::invalid("neither a public key nor a digest"))?;
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let done = revoke(&client, key, &subject, out).await;
-            client.close().await;
-            done_plain(out, "revocation", &subject, done?)
-        })
+        let change = client::connected(global, out, async |client| revoke(client, key, &subject, out).await)?;
+        done_plain(out, "revocation", &subject, change)
     }
 }
 

@@ -59,15 +59,10 @@ struct Listed<'a> {
 
 impl Rollout {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let done = match &self {
-                Self::Status { app, waiting } => status(&client, &app.name, waiting, out).await,
-                Self::History { app } => list(&client, &app.name, out).await,
-                Self::Undo(undo) => undo.run(&client, out).await,
-            };
-            client.close().await;
-            done
+        client::connected(global, out, async |client| match &self {
+            Self::Status { app, waiting } => status(client, &app.name, waiting, out).await,
+            Self::History { app } => list(client, &app.name, out).await,
+            Self::Undo(undo) => undo.run(client, out).await,
         })
     }
 }

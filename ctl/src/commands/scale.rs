@@ -30,12 +30,7 @@ pub(crate) enum Scale {
 impl Scale {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
         let Self::Actor { name, replicas, waiting } = self;
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let scaled = scale(&client, &name, replicas, waiting.limit(), out).await;
-            client.close().await;
-            scaled
-        })
+        client::connected(global, out, async |client| scale(client, &name, replicas, waiting.limit(), out).await)
     }
 }
 

@@ -5,7 +5,7 @@ use mesh_lattice::Name;
 use super::done;
 use crate::{
     cli::Global,
-    client::{self, Change, Client},
+    client::{self, Change},
     exit::Failure,
     output::Output,
 };
@@ -31,9 +31,8 @@ impl Stop {
             Self::Actor { name } => ("actor", name),
             Self::Provider { name } => ("provider", name),
         };
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let stopped = client
+        let (change, app) = client::connected(global, out, async |client| {
+            client
                 .edit_owner_of(name, |application| {
                     let before = application.actors.len() + application.providers.len();
                     match &self {
@@ -45,10 +44,8 @@ impl Stop {
                     }
                     Ok(Change::Removed)
                 })
-                .await;
-            client.close().await;
-            let (change, app) = stopped?;
-            done(out, kind, name, &app, change)
-        })
+                .await
+        })?;
+        done(out, kind, name, &app, change)
     }
 }

@@ -118,22 +118,15 @@ impl Trust {
             Self::Remove { kind, id } => Some((kind.key(id)?, TrustStatement::Withdrawn)),
             Self::List { .. } => None,
         };
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let done = match (&self, stated) {
-                (Self::Add(add), Some(stated)) => match client.state(&[stated], false).await {
-                    Ok(change) => {
-                        say_if_revoked(&client, &add.id, out).await?;
-                        done_plain(out, add.kind.word(), &add.id, change)
-                    }
-                    Err(error) => Err(error),
-                },
-                (Self::Remove { kind, id }, Some((key, _))) => remove(&client, *kind, id, key, out).await,
-                (Self::List { kind }, _) => list(&client, *kind, out).await,
-                _ => Ok(()),
-            };
-            client.close().await;
-            done
+        client::connected(global, out, async |client| match (&self, stated) {
+            (Self::Add(add), Some(stated)) => {
+                let change = client.state(&[stated], false).await?;
+                say_if_revoked(client, &add.id, out).await?;
+                done_plain(out, add.kind.word(), &add.id, change)
+            }
+            (Self::Remove { kind, id }, Some((key, _))) => remove(client, *kind, id, key, out).await,
+            (Self::List { kind }, _) => list(client, *kind, out).await,
+            _ => Ok(()),
         })
     }
 }

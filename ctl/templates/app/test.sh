@@ -2,28 +2,10 @@
 # Runs what was built in a lattice of its own, asks it, and leaves nothing behind.
 set -euo pipefail
 built=$(realpath "$1")
-unset MESH_SERVER MESH_CREDS MESH_KEY MESH_LATTICE MESH_CONTEXT MESH_ROOT
-desk=$(mktemp -d)
-trap 'cd "$desk"; meshctl down --purge >/dev/null; cd /; rm -rf "$desk"' EXIT
-# A port that nobody listens on.
-port=$((10240 + RANDOM % 20000))
-while (: </dev/tcp/127.0.0.1/$port) 2>/dev/null; do port=$((10240 + RANDOM % 20000)); done
-cp mesh.yaml "$desk"
-cd "$desk"
+. ./lattice.sh
 
-# What a command has to print.
-says() {
-    local expected=$1 said
-    shift
-    said=$("$@")
-    [ "$said" = "$expected" ] || { echo "$*: said \"$said\", not \"$expected\"" >&2; exit 1; }
-    echo "$*: $said"
-}
-
-meshctl up --port 0 --detach
-mkdir build
 meshctl claims sign "$built"/my_app_front.wasm --issuer .mesh/keys/issuer.nk --name my-app-front --to build/my-app-front.wasm
 meshctl claims sign "$built"/my_app_greeter.wasm --issuer .mesh/keys/issuer.nk --name my-app-greeter --to build/my-app-greeter.wasm
-meshctl apply -f mesh.yaml --set listen=127.0.0.1:$port --wait
+meshctl apply -f mesh.yaml --set listen="127.0.0.1:$(free_port)" --wait
 says 'Hello, Countess Ada.' meshctl call my-app-front http GET /Countess/Ada
 says 'Hello, Ada.' meshctl call my-app-front http GET /Ada

@@ -8,11 +8,13 @@ use std::{
 
 use bytes::Bytes;
 use mesh_claims::Trust;
+use mesh_lattice::Digest;
 use mesh_manifest::{Component, Draft, Reference, Unread};
 use mesh_wit::Signatures;
 
 use crate::{
-    admission, artifact,
+    admission::{self, Checked},
+    artifact,
     client::Client,
     exit::{self, Exit},
     registry::Registries,
@@ -21,8 +23,8 @@ use crate::{
 /// What all of them turned out to be.
 pub(super) struct Found {
     pub(super) components: BTreeMap<Reference, Result<Component, Unread>>,
-    /// Their bytes, each once.
-    pub(super) bytes: Vec<Bytes>,
+    /// Their bytes.
+    pub(super) bytes: BTreeMap<Digest, Bytes>,
     /// Whether trust or a signature stands against one of them.
     pub(super) refused: bool,
 }
@@ -31,13 +33,11 @@ pub(super) struct Found {
 pub(super) async fn read(client: &Client, drafts: &[Draft], registries: &Registries, trust: Option<&Trust>) -> Found {
     let references: BTreeSet<&Reference> =
         drafts.iter().flat_map(Draft::references).map(|reference| &reference.value).collect();
-    let mut found = Found { components: BTreeMap::new(), bytes: Vec::new(), refused: false };
+    let mut found = Found { components: BTreeMap::new(), bytes: BTreeMap::new(), refused: false };
     for reference in references {
         let component = match one(client, reference, registries, trust).await {
-            Ok((component, bytes)) => {
-                if !found.bytes.contains(&bytes) {
-                    found.bytes.push(bytes);
-                }
+            Ok((component, checked)) => {
+                found.bytes.insert(checked.digest, checked.bytes);
                 Ok(component)
             }
             Err(error) => {
@@ -56,7 +56,7 @@ async fn one(
     reference: &Reference,
     registries: &Registries,
     trust: Option<&Trust>,
-) -> anyhow::Result<(Component, Bytes)> {
+) -> anyhow::Result<(Component, Checked)> {
     let source = match reference {
         Reference::File { path, .. } => artifact::Reference::File(path.clone()),
         Reference::Digest(digest) => artifact::Reference::Stored(*digest),
@@ -66,5 +66,5 @@ async fn one(
     checked.check_trust(trust)?;
     // What cannot be compared is not: the hosts that start it say what is wrong.
     let signatures = Signatures::read(&checked.bytes).ok().map(Arc::new);
-    Ok((Component::new(checked.digest, &checked.surface, signatures), checked.bytes))
+    Ok((Component::new(checked.digest, &checked.surface, signatures), checked))
 }

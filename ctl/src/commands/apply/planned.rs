@@ -1,8 +1,10 @@
 //! What manifests come to in this lattice: for each application what differs from what is there, and what it would do.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use mesh_lattice::{
-    Name,
+    Digest, Name,
     application::Application,
     control::{Effect, Status},
     name::Labels,
@@ -29,7 +31,7 @@ use crate::{
 pub(super) struct Plan {
     pub(super) apps: Vec<Planned>,
     /// The artifacts, for the store.
-    pub(super) artifacts: Vec<Bytes>,
+    pub(super) artifacts: BTreeMap<Digest, Bytes>,
     pub(super) judge: Judge,
 }
 

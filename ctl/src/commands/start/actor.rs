@@ -79,17 +79,14 @@ impl Actor {
                 true => None,
                 false => Some(self.read(&reference, &registries, None).await?),
             };
-            let client = Client::connect(global, out).await?;
-            let started = async {
+            client::with(global, out, async |client| {
                 let artifact = match local {
                     Some(checked) => checked,
-                    None => self.read(&reference, &registries, Some(&client)).await?,
+                    None => self.read(&reference, &registries, Some(client)).await?,
                 };
-                self.start(&client, artifact, reference.stem(), config, out).await
-            };
-            let started = started.await;
-            client.close().await;
-            started
+                self.start(client, artifact, reference.stem(), config, out).await
+            })
+            .await
         })
     }
 
@@ -114,9 +111,7 @@ impl Actor {
         let name = self.name(&artifact, stem)?;
         let judge = client.judge(&client.signer()?).await?;
         artifact.check_trust(judge.trust()).with_context(|| self.artifact.clone())?;
-        if client.upload(artifact.bytes.clone()).await? {
-            out.detail(&format!("{} is in the lattice's store", artifact.digest));
-        }
+        client.upload(&artifact.digest, artifact.bytes.clone(), out).await?;
         let (change, app) =
             client.edit_owner_of(&name, |application| self.want(application, &name, &artifact, &config)).await?;
         if let Some(limit) = self.waiting.limit() {

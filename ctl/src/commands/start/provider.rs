@@ -42,12 +42,7 @@ pub(crate) struct Provider {
 impl Provider {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
         let config = values::config(&self.config)?;
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let started = self.start(&client, config, out).await;
-            client.close().await;
-            started
-        })
+        client::connected(global, out, async |client| self.start(client, config, out).await)
     }
 
     async fn start(&self, client: &Client, config: Vec<ConfigPart>, out: &Output) -> anyhow::Result<()> {

@@ -43,12 +43,7 @@ impl Export {
             let failure = Failure::new(Exit::Refused, format!("{} is there already", self.folder.display()));
             return Err(failure.hint("an export is never mixed with another one: name a new folder").into());
         }
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let done = self.export(&client, out).await;
-            client.close().await;
-            done
-        })
+        client::connected(global, out, async |client| self.export(client, out).await)
     }
 
     async fn export(&self, client: &Client, out: &Output) -> anyhow::Result<()> {

@@ -45,18 +45,13 @@ struct Done {
 impl Import {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
         let exported = files::read(&self.folder)?;
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let done = self.import(&client, &exported, out).await;
-            client.close().await;
-            let done = done?;
-            out.show(&done, || {
-                let mut table = Table::new(["KIND", "NAME", "ACTION"]);
-                for Done { kind, name, action } in &done {
-                    table.row([(*kind).to_owned(), name.clone(), action.word().to_owned()]);
-                }
-                table
-            })
+        let done = client::connected(global, out, async |client| self.import(client, &exported, out).await)?;
+        out.show(&done, || {
+            let mut table = Table::new(["KIND", "NAME", "ACTION"]);
+            for Done { kind, name, action } in &done {
+                table.row([(*kind).to_owned(), name.clone(), action.word().to_owned()]);
+            }
+            table
         })
     }
 
@@ -64,9 +59,7 @@ impl Import {
         let same_root = self.vouched(client, exported)?;
         let mut done = trust(client, exported, same_root).await?;
         for digest in &exported.list.artifacts {
-            if client.upload(Bytes::from(exported.artifact(digest)?)).await? {
-                out.detail(&format!("{digest} is in the lattice's store"));
-            }
+            client.upload(digest, Bytes::from(exported.artifact(digest)?), out).await?;
         }
         for key in exported.values.keys() {
             match key {

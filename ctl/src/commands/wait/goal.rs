@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{actor_is_ready, provider_runs, until};
 use crate::{
     cli::Global,
-    client::{self, Client},
+    client,
     exit::Failure,
     output::{Output, Table},
     time,
@@ -223,12 +223,8 @@ impl Wait {
     pub(crate) fn run(self, global: &Global, out: &Output) -> anyhow::Result<()> {
         let goal: Goal = self.id.join("/").parse()?;
         let condition = Condition::of(&goal, &self.condition)?;
-        client::block_on(async {
-            let client = Client::connect(global, out).await?;
-            let done =
-                until(&client, self.limit, out, &goal, &self.condition, |status| goal.judge(&condition, status)).await;
-            client.close().await;
-            done
+        client::connected(global, out, async |client| {
+            until(client, self.limit, out, &goal, &self.condition, |status| goal.judge(&condition, status)).await
         })?;
         #[derive(Serialize)]
         struct Done {
