@@ -39,7 +39,10 @@ fn function(resolve: &Resolve, function: &Function) -> Result<String, Failure> {
         None => "None".to_owned(),
     };
     let (name, is_async) = (text(&function.name), function.kind.is_async());
-    Ok(format!("Function {{ name: {name}, params: vec![{params}], result: {result}, is_async: {is_async} }}"))
+    // Their resources are known to the hosts, which bring the handles to whoever is to have them.
+    Ok(format!(
+        "Function {{ name: {name}, params: vec![{params}], result: {result}, is_async: {is_async}, foreign: None }}"
+    ))
 }
 
 fn text(name: &str) -> String {

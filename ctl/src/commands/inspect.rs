@@ -1,10 +1,12 @@
 //! `inspect`: who signed an artifact, what it imports and exports, every function with its types, and who can serve that.
 //! Nobody is asked about a file.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use mesh_claims::{
     RefusalCode,
-    surface::{self, Server, Surface},
+    surface::{self, Server, Surface, WASI_RELEASES},
 };
 use mesh_lattice::{Digest, Interface};
 use mesh_wit::{Function, Signatures, signature::declaration};
@@ -50,6 +52,8 @@ struct Shape {
     signature: String,
     /// The types that it names, each as WIT declares it, what it is made of before it.
     types: Vec<String>,
+    /// Why it cannot be called along a link; null where it can, and where a host serves it itself.
+    uncrossable: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +103,7 @@ fn shapes(signatures: &Signatures) -> Vec<Shape> {
         let inside = interfaces.iter().flat_map(|(name, all)| all.iter().map(move |each| (Some(name.clone()), each)));
         shapes.extend(inside.chain(at_root).map(|(interface, function)| Shape {
             side,
+            uncrossable: uncrossable(interface.as_ref(), function),
             interface,
             name: function.name.clone(),
             signature: function.to_string(),
@@ -108,8 +113,23 @@ fn shapes(signatures: &Signatures) -> Vec<Shape> {
     shapes
 }
 
+/// Why a function cannot be called along a link. Those of WASI's releases are the hosts' own: they know what crosses.
+fn uncrossable(interface: Option<&Interface>, function: &Function) -> Option<String> {
+    let known = interface.is_some_and(|interface| WASI_RELEASES.contains(&interface.package()));
+    function.crosses().err().filter(|_| !known).map(|reason| reason.to_string())
+}
+
+/// A function as WIT writes it, and why nobody can call it.
+fn line(interface: Option<&Interface>, function: &Function) -> String {
+    match uncrossable(interface, function) {
+        Some(reason) => format!("{function}   cannot be called: {reason}"),
+        None => function.to_string(),
+    }
+}
+
 /// The functions of an interface, a line each, behind the types that they name.
-fn lines(functions: &[Function]) -> Vec<(&'static str, String)> {
+fn lines(interface: &Interface, functions: &BTreeMap<Interface, Vec<Function>>) -> Vec<(&'static str, String)> {
+    let functions = functions.get(interface).map_or(&[][..], Vec::as_slice);
     let mut types: Vec<String> = Vec::new();
     for (name, ty) in functions.iter().flat_map(Function::named) {
         let declared = declaration(name, ty);
@@ -117,7 +137,7 @@ fn lines(functions: &[Function]) -> Vec<(&'static str, String)> {
             types.push(declared);
         }
     }
-    let functions = functions.iter().map(ToString::to_string);
+    let functions = functions.iter().map(|function| line(Some(interface), function));
     types.into_iter().chain(functions).map(|line| ("", format!("  {line}"))).collect()
 }
 
@@ -138,7 +158,7 @@ fn table(inspected: &Inspected, surface: &Surface, signatures: &Signatures) -> T
         fields.push(("import", format!("{interface}   {server}")));
         // What every host serves is WASI's own: its hundred functions would hide what this artifact asks for.
         if surface::server_of(interface) != Server::Host {
-            fields.extend(lines(signatures.imports.get(interface).map_or(&[], Vec::as_slice)));
+            fields.extend(lines(interface, &signatures.imports));
         }
     }
     for name in &surface.core_imports {
@@ -149,11 +169,11 @@ fn table(inspected: &Inspected, surface: &Surface, signatures: &Signatures) -> T
     }
     for interface in &surface.exports {
         fields.push(("export", interface.to_string()));
-        fields.extend(lines(signatures.exports.get(interface).map_or(&[], Vec::as_slice)));
+        fields.extend(lines(interface, &signatures.exports));
     }
     for name in &surface.other_exports {
         let function = signatures.root_exports.iter().find(|function| function.name == *name);
-        fields.push(("export", function.map_or_else(|| name.clone(), ToString::to_string)));
+        fields.push(("export", function.map_or_else(|| name.clone(), |function| line(None, function))));
     }
     Table::of_fields(fields)
 }

@@ -124,7 +124,7 @@ mod tests {
         let side = |(version, ty): (&str, Type)| {
             let interface: Interface = format!("acme:greeting/greet@{version}").parse().unwrap();
             let params = vec![("who".to_owned(), ty)];
-            (interface, vec![Function { name: "greet".into(), params, result: None, is_async: false }])
+            (interface, vec![Function { name: "greet".into(), params, result: None, is_async: false, foreign: None }])
         };
         let (imports, exports) = (calls.map(side).into_iter().collect(), serves.map(side).into_iter().collect());
         Signatures { imports, exports, ..Signatures::default() }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use mesh_claims::surface::{Server, WASI_RELEASES, server_of};
 use mesh_lattice::{Interface, interface::ROOT, value};
 use wasmparser::{
     Encoding, Parser, Payload, PrimitiveValType, Validator, WasmFeatures,
@@ -15,7 +16,10 @@ use wasmparser::{
     types::TypesRef,
 };
 
-use crate::signature::{Function, Type};
+use crate::{
+    published,
+    signature::{Foreign, Function, Type},
+};
 
 /// What all signatures of a component may take: each type and each name in them counts 16, and a name its bytes.
 pub const MAX_SIZE: usize = 4 << 20;
@@ -62,9 +66,11 @@ impl Signatures {
         let (imports, exports) = names(wasm)?;
         let imports: Vec<_> = found(&imports, |name| types.component_item_for_import(name));
         let exports: Vec<_> = found(&exports, |name| types.component_item_for_export(name));
-        let mut reader = Reader { types, left: MAX_SIZE };
         let root = Named::of(imports.iter().chain(&exports).copied());
+        let imported = imported(types, &imports);
+        let mut reader = Reader { types, imported: &imported, exported: false, left: MAX_SIZE };
         let (imports, root_imports) = reader.side(&imports, &root)?;
+        reader.exported = true;
         let (exports, root_exports) = reader.side(&exports, &root)?;
         Ok(Self { imports, exports, root_imports, root_exports })
     }
@@ -101,6 +107,33 @@ fn names(wasm: &[u8]) -> Result<(Vec<&str>, Vec<&str>), SignatureError> {
     Ok((imports, exports))
 }
 
+/// A resource that a component imports.
+struct Imported<'a> {
+    name: &'a str,
+    /// What declares it.
+    owner: &'a str,
+}
+
+/// The resources that are imported. One that several imports mention belongs to the first: the others use it.
+fn imported<'a>(types: TypesRef<'a>, imports: &[(&'a str, &'a ComponentItem)]) -> HashMap<ResourceId, Imported<'a>> {
+    let mut found = HashMap::new();
+    let mut add = |name: &'a str, owner: &'a str, item: &ComponentItem| {
+        if let ComponentEntityType::Type { created: ComponentAnyTypeId::Resource(id), .. } = &item.ty {
+            found.entry(id.resource()).or_insert(Imported { name, owner });
+        }
+    };
+    for (owner, item) in imports {
+        match &item.ty {
+            ComponentEntityType::Instance(id) => {
+                let exports = types.get(*id).into_iter().flat_map(|instance| &instance.exports);
+                exports.for_each(|(name, item)| add(name, owner, item));
+            }
+            _ => add(owner, ROOT, item),
+        }
+    }
+    found
+}
+
 /// What the types of one scope are called: an interface, or the root of the component.
 #[derive(Default)]
 struct Named<'a> {
@@ -129,6 +162,8 @@ type Side = (BTreeMap<Interface, Vec<Function>>, Vec<Function>);
 
 struct Reader<'a> {
     types: TypesRef<'a>,
+    imported: &'a HashMap<ResourceId, Imported<'a>>,
+    exported: bool,
     left: usize,
 }
 
@@ -139,7 +174,11 @@ impl<'a> Reader<'a> {
             match &item.ty {
                 ComponentEntityType::Instance(instance) => {
                     if let Some(interface) = interface_of(name) {
-                        interfaces.insert(interface, self.instance(*instance)?);
+                        let mut functions = self.instance(*instance)?;
+                        if is_adapted(&interface) {
+                            functions.iter_mut().for_each(|function| function.foreign = None);
+                        }
+                        interfaces.insert(interface, functions);
                     }
                 }
                 ComponentEntityType::Func(id) => functions.push(self.function(name, *id, root)?),
@@ -165,12 +204,12 @@ impl<'a> Reader<'a> {
     fn function(&mut self, name: &str, id: ComponentFuncTypeId, named: &Named<'_>) -> Result<Function, SignatureError> {
         let types = self.types;
         let function = types.get(id).ok_or_else(|| SignatureError::Invalid(format!("{name} has no type")))?;
-        let mut walk = Walk { reader: self, named, function: name, depth: 0 };
+        let mut walk = Walk { reader: self, named, function: name, depth: 0, foreign: None };
         let name = walk.text(name)?;
         let params = function.params.iter().map(|(name, ty)| Ok((walk.text(name)?, walk.value(*ty)?)));
         let params = params.collect::<Result<_, SignatureError>>()?;
         let result = function.result.map(|ty| walk.value(ty)).transpose()?;
-        Ok(Function { name, params, result, is_async: function.async_ })
+        Ok(Function { name, params, result, is_async: function.async_, foreign: walk.foreign })
     }
 }
 
@@ -180,6 +219,7 @@ struct Walk<'r, 'a, 'n> {
     named: &'n Named<'n>,
     function: &'n str,
     depth: usize,
+    foreign: Option<Foreign>,
 }
 
 impl Walk<'_, '_, '_> {
@@ -261,9 +301,28 @@ impl Walk<'_, '_, '_> {
     }
 
     fn resource(&mut self, id: AliasableResourceId) -> Result<String, SignatureError> {
-        let name = self.named.resources.get(&id.resource()).copied().unwrap_or("resource");
-        self.text(name)
+        let id = id.resource();
+        let imported = self.reader.imported.get(&id);
+        let declared = imported.map_or("resource", |imported| imported.name);
+        let name = self.text(self.named.resources.get(&id).copied().unwrap_or(declared))?;
+        if let Some(Imported { owner, .. }) = imported
+            && self.foreign.is_none()
+            && (self.reader.exported || is_of_host(owner))
+        {
+            self.foreign = Some(Foreign { resource: name.clone(), owner: self.text(owner)? });
+        }
+        Ok(name)
     }
+}
+
+/// Whether the host serves what is imported under this name.
+fn is_of_host(name: &str) -> bool {
+    interface_of(name).is_some_and(|interface| server_of(&interface) == Server::Host)
+}
+
+/// Whether hosts have an adapter for an interface, which brings its handles to whoever is to have them.
+fn is_adapted(interface: &Interface) -> bool {
+    WASI_RELEASES.contains(&interface.package()) || published::functions(interface).is_some()
 }
 
 /// The interface of this name; one without a package belongs to the component itself.

@@ -4,9 +4,9 @@ use std::fmt::{self, Display, Formatter};
 
 use mesh_lattice::Interface;
 
-use crate::signature::{Function, Type};
+use crate::signature::{Function, Type, Uncrossable};
 
-/// A function that is called otherwise than it is served.
+/// A function that cannot be called as it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit {
     /// The interface as the caller spells it.
@@ -17,6 +17,8 @@ pub struct Misfit {
     pub called: String,
     /// How it is served; `None` where it is not.
     pub served: Option<String>,
+    /// Why no call of it can cross, where the two ends agree on it.
+    pub uncrossable: Option<Uncrossable>,
 }
 
 impl Misfit {
@@ -25,7 +27,11 @@ impl Misfit {
     pub fn between(&self, caller: &str, callee: &str) -> String {
         let width = caller.chars().count().max(callee.chars().count());
         let served = self.served.as_deref().unwrap_or("(no such function)");
-        let what = if self.served.is_some() { "has other types at its two ends" } else { "is not served" };
+        let what = match (&self.uncrossable, &self.served) {
+            (Some(reason), _) => format!("works along no link: {reason}"),
+            (None, Some(_)) => "has other types at its two ends".to_owned(),
+            (None, None) => "is not served".to_owned(),
+        };
         let Self { interface, function, called, .. } = self;
         format!("{function} of {interface} {what}\n  {caller:<width$}  {called}\n  {callee:<width$}  {served}")
     }
@@ -37,21 +43,24 @@ impl Display for Misfit {
     }
 }
 
-/// The first function that is called and not served with the same types; functions that are served and not called do
-/// no harm.
+/// The first function that is called and not served with the same types, or whose calls cannot cross; functions that are
+/// served and not called do no harm.
 #[must_use]
 pub fn misfit(interface: &Interface, called: &[Function], served: &[Function]) -> Option<Misfit> {
     called.iter().find_map(|wanted| {
         let found = served.iter().find(|function| function.name == wanted.name);
-        if found.is_some_and(|found| wanted.same(found) || is_spelled_twice(interface, wanted, found)) {
+        let same = found.is_some_and(|found| wanted.same(found) || is_spelled_twice(interface, wanted, found));
+        let uncrossable = found.filter(|_| same).and_then(|found| wanted.crosses().and(found.crosses()).err());
+        if same && uncrossable.is_none() {
             return None;
         }
         let (mut one, mut other) = (wanted.to_string(), found.map(ToString::to_string));
         // What reads the same differs in what the names stand for.
-        if other.as_ref() == Some(&one) {
+        if uncrossable.is_none() && other.as_ref() == Some(&one) {
             (one, other) = (format!("{wanted:#}"), found.map(|found| format!("{found:#}")));
         }
-        Some(Misfit { interface: interface.clone(), function: wanted.name.clone(), called: one, served: other })
+        let (interface, function) = (interface.clone(), wanted.name.clone());
+        Some(Misfit { interface, function, called: one, served: other, uncrossable })
     })
 }
 

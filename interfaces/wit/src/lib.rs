@@ -30,4 +30,4 @@ pub mod signature;
 
 pub use component::{SignatureError, Signatures};
 pub use fit::Misfit;
-pub use signature::{Function, Type, Uncrossable};
+pub use signature::{Foreign, Function, Type, Uncrossable};

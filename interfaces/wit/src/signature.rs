@@ -18,6 +18,18 @@ pub struct Function {
     pub result: Option<Type>,
     /// Whether it is declared `async`.
     pub is_async: bool,
+    /// The first resource whose handles it takes or gives though they are not its component's to lend: one of the
+    /// host's own, or, where the function is exported, one that the component imports.
+    pub foreign: Option<Foreign>,
+}
+
+/// A resource of somebody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// Its name.
+    pub resource: String,
+    /// Who declares it, as the component imports it.
+    pub owner: String,
 }
 
 /// A type.
@@ -83,10 +95,16 @@ pub enum Type {
     Stream(Option<Box<Type>>),
 }
 
-/// A type whose values do not cross from one end of a link to the other.
+/// Why the values of a function do not cross from one end of a link to the other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a value of type {0} cannot cross a link")]
-pub struct Uncrossable(pub String);
+pub enum Uncrossable {
+    /// A type has no form between two ends.
+    #[error("a value of type {0} cannot cross a link")]
+    Type(String),
+    /// A handle crosses only between the two ends that know its resource from each other.
+    #[error("a handle of {} cannot cross this link: the resource is of {}", .0.resource, .0.owner)]
+    Handle(Foreign),
+}
 
 impl Function {
     /// Whether both take and return the same. What parameters and named types are called does not matter; fields,
@@ -100,6 +118,16 @@ impl Function {
         };
         let mut params = self.params.iter().zip(&other.params);
         self.params.len() == other.params.len() && same_result && params.all(|((_, one), (_, other))| one.same(other))
+    }
+
+    /// Whether it can be called along a link, whoever is at the other end.
+    ///
+    /// # Errors
+    ///
+    /// Where a value or a handle of it cannot cross.
+    pub fn crosses(&self) -> Result<(), Uncrossable> {
+        self.params.iter().map(|(_, ty)| ty).chain(&self.result).try_for_each(|ty| ty.to_value().map(drop))?;
+        self.foreign.clone().map_or(Ok(()), |foreign| Err(Uncrossable::Handle(foreign)))
     }
 
     /// The types of the parameters, as values of them are written.
@@ -211,7 +239,7 @@ impl Type {
             Self::Result(ok, err) => value::Type::Result { ok: opt(ok)?, err: opt(err)? },
             Self::Own(_) | Self::Borrow(_) => value::Type::Resource,
             other @ (Self::ErrorContext | Self::FixedList(..) | Self::Map(..) | Self::Future(_) | Self::Stream(_)) => {
-                return Err(Uncrossable(other.to_string()));
+                return Err(Uncrossable::Type(other.to_string()));
             }
         })
     }

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use mesh_lattice::{Interface, value};
-use mesh_wit::{SignatureError, Signatures, fit, signature::declaration};
+use mesh_wit::{Function, SignatureError, Signatures, fit, signature::declaration};
 use wasm_encoder::{
     Component, ComponentDefinedTypeEncoder, ComponentExternName, ComponentImportSection, ComponentTypeRef,
     ComponentTypeSection, ComponentValType, InstanceType, PrimitiveValType, TypeBounds,
@@ -95,6 +98,64 @@ fn what_differs_is_shown_one_under_the_other_also_where_the_names_are_the_same()
     );
     let missing = fit::misfit(&interface(), &one, &one[..1]).unwrap().to_string();
     assert!(missing.contains("[method]book.read") && missing.ends_with("(no such function)"), "{missing}");
+}
+
+/// A component that imports `thing` of `owner`, and takes one: as it calls it, and as it serves it.
+fn taking_a_thing_of(owner: &str) -> (Function, Function) {
+    let text = format!(
+        r#"(component
+            (import "{owner}" (instance $owner (export "thing" (type (sub resource)))))
+            (alias export $owner "thing" (type $thing))
+            (import "acme:things/called" (instance
+                (alias outer 1 $thing (type $thing))
+                (export "take" (func (param "it" (own $thing))))))
+            (core module $code (func (export "take") (param i32)))
+            (core instance $code (instantiate $code))
+            (func $take (param "it" (own $thing)) (canon lift (core func $code "take")))
+            (instance $served (export "take" (func $take)))
+            (export "acme:things/served" (instance $served)))"#
+    );
+    let signatures = Signatures::read(&wat::parse_str(text).unwrap()).unwrap();
+    let only = |mut side: BTreeMap<Interface, Vec<Function>>, name: &str| {
+        side.remove(&name.parse().unwrap()).and_then(|mut functions| functions.pop()).unwrap()
+    };
+    (only(signatures.imports, "acme:things/called"), only(signatures.exports, "acme:things/served"))
+}
+
+#[test]
+fn a_handle_crosses_only_between_the_two_ends_that_know_its_resource_from_each_other() {
+    let (called, served) = taking_a_thing_of("acme:things/types");
+    assert_eq!((called.crosses(), called.same(&served)), (Ok(()), true));
+    let name = "acme:things/called".parse().unwrap();
+    let (called, served) = ([called], [served]);
+    assert_eq!(
+        fit::misfit(&name, &called, &served).unwrap().to_string(),
+        "take of acme:things/called works along no link: a handle of thing cannot cross this link: the \
+         resource is of acme:things/types\n  called as  take: func(it: thing)\n  served as  take: func(it: thing)"
+    );
+    assert_eq!(fit::misfit(&name, &called, &called), None, "a resource of whoever serves it");
+    // What the host serves it does not bring anywhere.
+    let (called, served) = taking_a_thing_of("wasi:io/streams@0.2.6");
+    for function in [called, served] {
+        assert!(function.crosses().unwrap_err().to_string().ends_with("is of wasi:io/streams@0.2.6"), "{function:?}");
+    }
+    // The interfaces that hosts know have adapters, which do.
+    for (interface, functions) in mesh_wit::published::interfaces() {
+        assert_eq!(fit::misfit(interface, functions, functions), None);
+    }
+}
+
+#[test]
+fn what_has_no_form_between_two_ends_is_refused_though_both_have_the_same() {
+    let mut instance = InstanceType::new();
+    let stream = instance.type_count();
+    instance.ty().defined_type().stream(Some(STRING));
+    function(&mut instance, "say", &[("words", ComponentValType::Type(stream))], STRING);
+    let functions = &Signatures::read(&component("acme:words/say", &instance)).unwrap().imports;
+    let (name, functions) = functions.first_key_value().unwrap();
+    let misfit = fit::misfit(name, functions, functions).unwrap().to_string();
+    let headline = "say of acme:words/say works along no link: a value of type stream<string> cannot cross a link";
+    assert!(misfit.starts_with(headline), "{misfit}");
 }
 
 /// A type of `levels` levels, each made of `width` of the one below.
