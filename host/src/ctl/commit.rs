@@ -192,14 +192,19 @@ impl Judge<'_> {
             .map_err(|refusal| refused(format!("{}: {refusal}", write.key)))
     }
 
+    /// A revision is wanted by the commit that writes it, and by no other: what was judged earlier was judged beside
+    /// other applications than those of today.
     fn check_pointer(&self, name: &Name, pointer: &AppPointer, writes: &[Write]) -> Result<(), ControlError> {
         let key = Key::AppRevision(name.clone(), pointer.revision);
-        let exists = self.stored.contains_key(&key) || writes.iter().any(|write| write.key == key);
-        if pointer.deleted || exists {
-            Ok(())
-        } else {
-            Err(invalid(format!("application {name} has no revision {}", pointer.revision)))
+        if pointer.deleted || writes.iter().any(|write| write.key == key) {
+            return Ok(());
         }
+        if !self.stored.contains_key(&key) {
+            return Err(invalid(format!("application {name} has no revision {}", pointer.revision)));
+        }
+        let hint = "write it again as the newest revision: it is judged as it would run today".to_owned();
+        let message = format!("revision {} of application {name} is an earlier one", pointer.revision);
+        Err(ControlError { hint, ..invalid(message) })
     }
 
     fn check_revision(

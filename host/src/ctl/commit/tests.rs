@@ -78,6 +78,23 @@ fn a_written_revision_is_not_changed_by_signing_it_again() {
 }
 
 #[test]
+fn an_earlier_revision_is_wanted_by_writing_it_again_and_judged_again() {
+    let mut rig = Rig::new();
+    rig.accept("adhoc", &app("adhoc", &["counter", "hello"]));
+    let back = |rig: &Rig| rig.write(&Key::App(name("adhoc")), &AppPointer { revision: 1, deleted: false });
+    rig.refuse(
+        &Commit { writes: vec![back(&rig)] },
+        ControlCode::Invalid,
+        "revision 1 of application adhoc is an earlier",
+    );
+    rig.judge(&rig.apply("adhoc", &app("adhoc", &["counter"]))).unwrap();
+    let never = rig.write(&Key::App(name("adhoc")), &AppPointer { revision: 9, deleted: false });
+    rig.refuse(&Commit { writes: vec![never] }, ControlCode::Invalid, "no revision 9");
+    let deleted = rig.write(&Key::App(name("adhoc")), &AppPointer { revision: 2, deleted: true });
+    rig.judge(&Commit { writes: vec![deleted] }).unwrap();
+}
+
+#[test]
 fn a_name_belongs_to_one_application() {
     let rig = Rig::new();
     let thief = app("other", &["counter"]);
