@@ -10,9 +10,10 @@
 //!
 //! A reply that streams nothing is kept to the call's deadline, and said again to a caller who heard nothing of it.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use http_body_util::BodyExt as _;
 use mesh_lattice::{
     clock::{Deadline, Monotonic},
@@ -204,7 +205,9 @@ impl Taken {
             pin: None,
             from: Some(Origin { host: self.session.peer.clone(), boot: self.session.peer_boot }),
         };
-        self.serve.serve(invocation).await
+        // Whoever waits for a call that broke this host hears so, and not nothing.
+        let served = AssertUnwindSafe(self.serve.serve(invocation)).catch_unwind().await;
+        served.unwrap_or_else(|_| Err(broken()))
     }
 }
 
@@ -255,6 +258,10 @@ async fn send_reply(sending: &Sending, reply: &[u8], deadline: Deadline, streams
     let sealed = sending.session.seal_encoded(Class::Io, reply).ok_or_else(unsealed)?;
     let subject = sending.session.io_subject(sending.id).into();
     node.post(subject, None, sealed).await
+}
+
+fn broken() -> CallError {
+    CallError::new(Code::Internal, "the host broke down under the call; its log says where")
 }
 
 fn too_late() -> CallError {

@@ -118,6 +118,24 @@ async fn a_revoked_host_is_refused_in_the_session_that_it_has() {
 }
 
 #[tokio::test]
+async fn a_call_that_breaks_its_host_is_answered_at_once_and_the_next_one_as_ever() {
+    let server = Server::start().await;
+    let enrolled = Enrolled::default();
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let breaks = serving(|invocation| async move {
+        assert_eq!(invocation.operation.as_ref(), "echo", "a defect");
+        Ok(Reply::wire("fine"))
+    });
+    let other = Host::start(&server, &enrolled, breaks).await;
+    for _ in 0..3 {
+        let error = soon("an answer", one.remote.call(&other.id, call("break", ""))).await.unwrap_err();
+        assert_eq!(error.code, Code::Internal, "{error}");
+        assert_eq!(result(&one.remote.call(&other.id, call("echo", "")).await.unwrap()), "fine");
+    }
+    assert_eq!(other.remote.stats().open_in, 0);
+}
+
+#[tokio::test]
 async fn a_call_that_is_not_admitted_is_not_served() {
     let server = Server::start().await;
     let enrolled = Enrolled::default();
