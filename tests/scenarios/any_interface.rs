@@ -1,7 +1,7 @@
 //! An interface that no host knows: an actor exports it, another one imports it, resources and all; the same where both
 //! run on one host and where each has its own.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 use mesh_tests::{
@@ -45,6 +45,48 @@ async fn resources_of_another_actor_are_used_on_one_host_and_across_two() -> Res
             assert_eq!((told.status.as_u16(), told.text().as_str()), (200, STORY), "{actor}");
         }
         assert_eq!(http::get(address, "/never-drops").await?.text(), "3");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn asynchronous_functions_are_called_on_one_host_and_across_two() -> Result<()> {
+    let mut lattice = Lattice::builder().hosts(1).start().await?;
+    let (helps, tasks) = (lattice.signed("helps").await?, lattice.signed("tasks").await?);
+    let start = async |lattice: &Lattice, file: &Path, name: &str| {
+        lattice.ok(["start", "actor", &file.to_string_lossy(), "--name", name, "--replicas", "1"]).await
+    };
+    let linked = async |lattice: &Lattice, name: &str| {
+        lattice.ok(["link", "put", name, "helps", "acme:tasks"]).await?;
+        lattice.until_ready(name, 1).await
+    };
+    start(&lattice, &helps, "helps").await?;
+    start(&lattice, &tasks, "near").await?;
+    linked(&lattice, "near").await?;
+    lattice.up(2).await?;
+    start(&lattice, &tasks, "far").await?;
+    linked(&lattice, "far").await?;
+    for (actor, host) in [("helps", 0), ("near", 0), ("far", 1)] {
+        let one = lattice.get_one("actors", actor).await?;
+        assert_eq!(one["hosts"][0]["id"], lattice.host_id(host)?, "{actor} is not where this needs it: {one}");
+    }
+    for actor in ["near", "far"] {
+        let call = async |function: &str, arguments: &[&str]| {
+            let function = format!("acme:tasks/work.{function}");
+            lattice.meshctl(["call", actor, &function].into_iter().chain(arguments.iter().copied())).await
+        };
+        let (one, nameless) = (r#"{name: "a", size: 1}"#, r#"{name: "", size: 2}"#);
+        for (function, arguments, said) in [
+            ("both", &[one, one][..], "ok([\"a of 1\", \"a of 1\"])\n"),
+            ("both", &[one, nameless], "err(\"it has no name\")\n"),
+            ("double", &["21"], "42\n"),
+            ("behind", &["7"], "7\n"),
+        ] {
+            let ran = call(function, arguments).await?;
+            assert_eq!(ran.stdout, said, "{actor} {function} {ran}");
+        }
+        let refused = call("later", &[]).await?;
+        assert!(refused.code != 0 && refused.stderr.contains("future<u32> cannot cross a link"), "{refused}");
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use mesh_lattice::{
     stored::{ActorState, ProviderState},
     value::{self, Type, Value},
 };
-use mesh_wit::{Function, Signatures, published};
+use mesh_wit::{Function, Signatures, Uncrossable, published};
 use serde::Serialize;
 
 use crate::{
@@ -82,7 +82,9 @@ impl Call {
             let message = format!("{} takes or gives a handle of {resource}, which nobody can type", function.name);
             return Err(Failure::invalid(message).hint("only an actor can hold a handle").into());
         }
-        let types = function.param_values().map_err(|error| Failure::invalid(error.to_string()))?;
+        let uncrossable = |error: Uncrossable| Failure::invalid(format!("{function}: {error}"));
+        function.crosses().map_err(uncrossable)?;
+        let types = function.param_values().map_err(uncrossable)?;
         let named: Vec<_> = function.params.iter().map(|(name, _)| name.clone()).zip(types.iter().cloned()).collect();
         let values = wave::arguments(&named, &self.arguments).with_context(|| function.to_string())?;
         let params = encode(types, values)?;

@@ -19,7 +19,7 @@ use mesh_lattice::{
 };
 use tokio_util::{
     sync::CancellationToken,
-    task::{TaskTracker, task_tracker::TaskTrackerToken},
+    task::{AbortOnDropHandle, TaskTracker, task_tracker::TaskTrackerToken},
 };
 use wasmtime::component::{Component, InstancePre};
 
@@ -37,6 +37,7 @@ use crate::{
     imports::{keyvalue, messaging},
     instance::Idle,
     messages::{self, Handler},
+    meter,
     output::Output,
     serving,
     state::State,
@@ -238,6 +239,83 @@ impl Shared {
     pub(crate) fn count_error(&self) {
         self.errors.fetch_add(1, Ordering::Relaxed);
     }
+
+    /// Calls in a task of its own, which ends with whoever waits for it.
+    async fn call_beside(self: &Arc<Self>, invocation: Invocation) -> Result<Reply, CallError> {
+        let shared = Arc::clone(self);
+        let call = self.tasks.spawn(async move { shared.call(invocation).await });
+        AbortOnDropHandle::new(call)
+            .await
+            .unwrap_or_else(|ended| Err(CallError::new(Code::Internal, format!("the task of the call ended: {ended}"))))
+    }
+
+    async fn call(self: &Arc<Self>, invocation: Invocation) -> Result<Reply, CallError> {
+        let work = self.work(&invocation)?;
+        let deadline = invocation.deadline.sooner(Deadline::after(self.limits.time()));
+        if deadline.has_passed() {
+            return Err(CallError::new(Code::DeadlineExceeded, "the deadline had passed before the call came"));
+        }
+        let trace = invocation.trace;
+        let by = Taker { caller: invocation.caller, host: invocation.from };
+        match work {
+            Work::Http => {
+                let ticket = self.enter(&by.caller, deadline).await?;
+                let (parts, wire) = http::Incoming::head(invocation.params)?;
+                let request = http::Incoming { parts, body: invocation.body, deadline, trace, wire };
+                http::serve(self, request, ticket).await
+            }
+            Work::Function(function) => {
+                let work = dynamic::Work::function(function, &invocation.params)?;
+                self.run(work, by, (deadline, trace)).await
+            }
+            Work::Drop => {
+                let work = dynamic::Work::drop(&invocation.params)?;
+                self.run(work, by, (deadline, trace)).await
+            }
+            Work::Message => {
+                let ticket = self.enter(&by.caller, deadline).await?;
+                let message = messages::message(&invocation.params)?;
+                let run = |outbound| async move {
+                    let _ticket = ticket;
+                    messages::run(outbound, message).await
+                };
+                serving::serve(self, (deadline, trace), run).await
+            }
+        }
+    }
+
+    /// Lets a guest do this: the one that its handles are of, or one of its own.
+    async fn run(
+        self: &Arc<Self>,
+        work: dynamic::Work,
+        by: Taker,
+        (deadline, trace): (Deadline, Option<TraceContext>),
+    ) -> Result<Reply, CallError> {
+        let seat = dynamic::Seat::of(self, &work, &by.caller, deadline).await?;
+        let run = |outbound| dynamic::run(outbound, work, by, seat);
+        serving::serve(self, (deadline, trace), run).await
+    }
+
+    /// What a call asks for, where the actor has it.
+    fn work(&self, invocation: &Invocation) -> Result<Work, CallError> {
+        let (interface, operation) = (&invocation.interface, invocation.operation.as_ref());
+        if self.http.is_some() && http::is_meant(interface, operation) {
+            return Ok(Work::Http);
+        }
+        if self.handler.is_some() && messages::are_meant(invocation) {
+            return Ok(Work::Message);
+        }
+        if self.exports.is_drop(interface, operation) {
+            return Ok(Work::Drop);
+        }
+        let function = self.exports.find(interface, operation)?;
+        // A person's call ends with its answer: nobody would be left to use a handle, or to let go of it.
+        if function.signature()?.carries && invocation.caller.name().is_none() {
+            let message = format!("{operation} takes or gives handles, which a person cannot hold");
+            return Err(CallError::new(Code::Unsupported, message));
+        }
+        Ok(Work::Function(Arc::clone(function)))
+    }
 }
 
 impl Actor {
@@ -300,81 +378,17 @@ impl Actor {
         self.shared.held.close();
         in_time
     }
-
-    async fn call(&self, invocation: Invocation) -> Result<Reply, CallError> {
-        let work = self.work(&invocation)?;
-        let deadline = invocation.deadline.sooner(Deadline::after(self.shared.limits.time()));
-        if deadline.has_passed() {
-            return Err(CallError::new(Code::DeadlineExceeded, "the deadline had passed before the call came"));
-        }
-        let trace = invocation.trace;
-        let by = Taker { caller: invocation.caller, host: invocation.from };
-        match work {
-            Work::Http => {
-                let ticket = self.shared.enter(&by.caller, deadline).await?;
-                let (parts, wire) = http::Incoming::head(invocation.params)?;
-                let request = http::Incoming { parts, body: invocation.body, deadline, trace, wire };
-                http::serve(&self.shared, request, ticket).await
-            }
-            Work::Function(function) => {
-                let work = dynamic::Work::function(function, &invocation.params)?;
-                self.run(work, by, (deadline, trace)).await
-            }
-            Work::Drop => {
-                let work = dynamic::Work::drop(&invocation.params)?;
-                self.run(work, by, (deadline, trace)).await
-            }
-            Work::Message => {
-                let ticket = self.shared.enter(&by.caller, deadline).await?;
-                let message = messages::message(&invocation.params)?;
-                let run = |outbound| async move {
-                    let _ticket = ticket;
-                    messages::run(outbound, message).await
-                };
-                serving::serve(&self.shared, (deadline, trace), run).await
-            }
-        }
-    }
-
-    /// Lets a guest do this: the one that its handles are of, or one of its own.
-    async fn run(
-        &self,
-        work: dynamic::Work,
-        by: Taker,
-        (deadline, trace): (Deadline, Option<TraceContext>),
-    ) -> Result<Reply, CallError> {
-        let seat = dynamic::Seat::of(&self.shared, &work, &by.caller, deadline).await?;
-        let run = |outbound| dynamic::run(outbound, work, by, seat);
-        serving::serve(&self.shared, (deadline, trace), run).await
-    }
-
-    /// What a call asks for, where the actor has it.
-    fn work(&self, invocation: &Invocation) -> Result<Work, CallError> {
-        let (interface, operation) = (&invocation.interface, invocation.operation.as_ref());
-        if self.shared.http.is_some() && http::is_meant(interface, operation) {
-            return Ok(Work::Http);
-        }
-        if self.shared.handler.is_some() && messages::are_meant(invocation) {
-            return Ok(Work::Message);
-        }
-        if self.shared.exports.is_drop(interface, operation) {
-            return Ok(Work::Drop);
-        }
-        let function = self.shared.exports.find(interface, operation)?;
-        // A person's call ends with its answer: nobody would be left to use a handle, or to let go of it.
-        if function.signature()?.carries && invocation.caller.name().is_none() {
-            let message = format!("{operation} takes or gives handles, which a person cannot hold");
-            return Err(CallError::new(Code::Unsupported, message));
-        }
-        Ok(Work::Function(Arc::clone(function)))
-    }
 }
 
 impl Serve for Actor {
     fn serve(&self, invocation: Invocation) -> BoxFuture<'_, Result<Reply, CallError>> {
         self.shared.calls_taken.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
-            let result = self.call(invocation).await;
+            // An engine with support for concurrency polls none of its guests within the poll of another one.
+            let result = match self.shared.runner.is_concurrent() && meter::polls_a_guest() {
+                true => self.shared.call_beside(invocation).await,
+                false => self.shared.call(invocation).await,
+            };
             if let Err(error) = &result {
                 self.shared.count_error();
                 self.shared.breakdowns.note(error);

@@ -224,6 +224,11 @@ impl Drop for Polled {
     }
 }
 
+/// Whether this thread is within the poll of a guest.
+pub(crate) fn polls_a_guest() -> bool {
+    POLLED.get() != 0
+}
+
 /// Work that is done within a guest's poll and is not the guest's: another actor, or a provider of this process. Polled
 /// elsewhere, it takes nothing off the guest's time.
 pub(crate) struct Outside<F> {

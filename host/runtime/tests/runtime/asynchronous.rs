@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use mesh_lattice::{
-    Answer, CallError, Code, Invocation, Params, Reply, Serve,
+    Answer, CallError, Code, Deadline, Invocation, Params, Reply, Serve,
     application::Limits,
     wit::{self, Outcome},
 };
@@ -78,6 +78,25 @@ async fn a_guest_has_more_than_one_call_out_at_once() {
     let actor = tasks(Arc::new(Both(Barrier::new(2))), Limits::default(), 1).await;
     let answer: Outcome<Vec<String>, String> = ask(&actor, "both", &(job("a", 1), job("b", 2))).await;
     assert_eq!(answer, Outcome::Ok(vec!["a of 1".into(), "b of 2".into()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_guests_of_one_process_call_each_other_asynchronously() {
+    let engine = engine(true);
+    let helps = engine.actor(&guest("helps"), config("helps"), Peer::nobody()).await.unwrap();
+    let tasks = engine.actor(&guest("tasks"), config("tasks"), helps.clone()).await.unwrap();
+    for _ in 0..20 {
+        let answer: Outcome<Vec<String>, String> = ask(&tasks, "both", &(job("a", 1), job("b", 2))).await;
+        assert_eq!(answer, Outcome::Ok(vec!["a of 1".into(), "b of 2".into()]));
+    }
+    let answer: Outcome<Vec<String>, String> = ask(&tasks, "both", &(job("a", 1), job("", 2))).await;
+    assert_eq!(answer, Outcome::Err("it has no name".into()));
+    assert_eq!((helps.stats().calls, helps.stats().errors), (42, 0));
+    // Whoever waits for it is gone: so is what it works on.
+    let deadline = Deadline::after(Duration::from_millis(20));
+    let error = tasks.serve(Invocation { deadline, ..work("both", &(job("a", 1), job("slow", 2))) }).await.unwrap_err();
+    assert_eq!(error.code, Code::DeadlineExceeded);
+    eventually("nothing is left", || helps.stats().instances + tasks.stats().instances == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,7 @@ use crate::peer::Peer;
 
 /// The guests that are used here. Others are those of the scenarios; that each is used somewhere is a check of the
 /// repository.
-const GUESTS: [&str; 32] = [
+const GUESTS: [&str; 33] = [
     "accounts",
     "courier",
     "custom",
@@ -37,6 +37,7 @@ const GUESTS: [&str; 32] = [
     "flood",
     "handles",
     "hello",
+    "helps",
     "hog",
     "keeper",
     "late_trap",
