@@ -33,7 +33,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use futures::StreamExt as _;
 use mesh_tests::{
     http::Client,
@@ -117,8 +117,7 @@ fn main() -> Result<()> {
 }
 
 async fn one_and_two(one: &Lattice, address: SocketAddr) -> Result<()> {
-    let two = Lattice::builder().hosts(1).start().await?;
-    let two = split(two).await?;
+    let two = split().await?;
     let redis = Redis::start().await?;
     let redis_counter = Lattice::builder().hosts(1).start().await?;
     let mut subjects = vec![
@@ -157,43 +156,58 @@ async fn hello(lattice: &Lattice, name: &str, reuse: u32) -> Result<SocketAddr> 
     Ok(address)
 }
 
-/// Two hosts: the HTTP server on the first, the actors on the second.
+/// Two hosts that a manifest tells apart: `side: near`, where the HTTP server is to run, and `side: far`.
+async fn two_sides() -> Result<Lattice> {
+    let lattice = Lattice::builder().hosts(2).start().await?;
+    for (host, label) in [("host-1", "side=near"), ("host-2", "side=far")] {
+        lattice.ok(["label", host, label]).await?;
+    }
+    Ok(lattice)
+}
+
+/// Applies the parts of a manifest, for which these actors are signed, and waits until all of it serves.
+async fn apply(lattice: &Lattice, actors: &[&str], spec: &str) -> Result<()> {
+    for actor in actors {
+        lattice.signed(actor).await?;
+    }
+    let file = lattice.file("mesh.yaml");
+    std::fs::write(
+        &file,
+        format!("apiVersion: mesh/v1\nkind: Application\nmetadata: {{ name: bench }}\nspec:\n{spec}"),
+    )?;
+    lattice.ok(["apply", "-f", &file.to_string_lossy(), "--wait"]).await?;
+    Ok(())
+}
+
+/// The HTTP server on one host, the actors on the other.
 struct Split {
     hello: SocketAddr,
     counter: SocketAddr,
     _lattice: Lattice,
 }
 
-/// A second host, with less on it than the first: what is wanted while there is one host runs there and stays, and what
-/// comes later goes to the host with less.
-async fn weighed_down(lattice: &mut Lattice) -> Result<()> {
-    for web in ["web", "ballast-1", "ballast-2"] {
-        lattice.ok(["start", "provider", "http-server", "--name", web, "--replicas", "1"]).await?;
-        lattice.until_running(web, 1).await?;
-    }
-    lattice.up(2).await?;
-    Ok(())
-}
-
-async fn split(mut lattice: Lattice) -> Result<Split> {
-    weighed_down(&mut lattice).await?;
-    start(&lattice, "hello").await?;
-    start(&lattice, "counter").await?;
-    lattice.key_value("kv", Store::Nats, "counter").await?;
+async fn split() -> Result<Split> {
+    let lattice = two_sides().await?;
     let (hello, counter) = (free_address()?, free_address()?);
-    lattice.listen("web", "hello", hello).await?;
-    lattice.listen("web", "counter", counter).await?;
-    let (first, second) = (lattice.host_id(0)?, lattice.host_id(1)?);
-    for (kind, name, host) in
-        [("providers", "web", &first), ("actors", "hello", &second), ("actors", "counter", &second)]
-    {
-        if kind == "actors" {
-            lattice.until_ready(name, 1).await?;
-        }
-        let view = lattice.get_one(kind, name).await?;
-        let id = view.pointer("/hosts/0/id").and_then(|id| id.as_str()).context("it is on no host")?;
-        ensure!(id == host, "{name} is not where this bench needs it: {view}");
-    }
+    let spec = format!(
+        r#"
+  actors:
+    - {{ name: hello, artifact: hello.wasm, placement: [ {{ where: {{ side: far }} }} ] }}
+    - name: counter
+      artifact: counter.wasm
+      placement: [ {{ where: {{ side: far }} }} ]
+      links: [ {{ to: kv, interfaces: [ "wasi:keyvalue" ], config: {{ bucket: counter }} }} ]
+  providers:
+    - {{ name: kv, use: keyvalue-nats, everywhere: true }}
+    - name: web
+      use: http-server
+      placement: [ {{ where: {{ side: near }} }} ]
+      links:
+        - {{ to: hello, interfaces: [ "wasi:http/incoming-handler" ], config: {{ listen: "{hello}" }} }}
+        - {{ to: counter, interfaces: [ "wasi:http/incoming-handler" ], config: {{ listen: "{counter}" }} }}
+"#
+    );
+    apply(&lattice, &["hello", "counter"], &spec).await?;
     lattice.until_answering(hello, "/").await?;
     lattice.until_answering(counter, "/").await?;
     Ok(Split { hello, counter, _lattice: lattice })

@@ -5,24 +5,23 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use mesh_tests::{
     http::Client,
     lattice::{Lattice, free_address},
 };
 
-use crate::{compare, median, micros, start, weighed_down};
+use crate::{apply, compare, median, micros, start, two_sides};
 
 const ROUNDS: usize = 7;
 const SIZES: [(usize, usize); 4] = [(16, 200), (1 << 10, 200), (64 << 10, 50), (1 << 20, 10)];
 
 /// Measures on `one`, where `outside` answers HTTP, and on a lattice of two hosts.
 pub async fn measure(one: &Lattice, outside: SocketAddr) -> Result<()> {
-    one.ok(["start", "provider", "http-server", "--name", "web", "--replicas", "1"]).await?;
-    let here = asker(one).await?;
-    let mut two = Lattice::builder().hosts(1).start().await?;
-    weighed_down(&mut two).await?;
-    let there = apart(&two).await?;
+    let two = two_sides().await?;
+    let here = asker(one, Default::default()).await?;
+    let there =
+        asker(&two, ["near", "far"].map(|side| format!("placement: [ {{ where: {{ side: {side} }} }} ]"))).await?;
     println!("a call from actor to actor, µs (a fresh instance serves each); {ROUNDS} rounds");
     println!("{:<28} {:>12} {:>12}", "", "one host", "two hosts");
     for function in ["same", "wrapped"] {
@@ -39,41 +38,28 @@ pub async fn measure(one: &Lattice, outside: SocketAddr) -> Result<()> {
     outgoing(one, outside).await
 }
 
-/// One actor that asks and one that answers, on this host.
-async fn asker(lattice: &Lattice) -> Result<SocketAddr> {
-    for actor in ["asker", "bytes"] {
-        start(lattice, actor).await?;
-    }
-    linked(lattice).await
-}
-
-/// The same, where the answering one is on the second host.
-async fn apart(lattice: &Lattice) -> Result<SocketAddr> {
-    start(lattice, "bytes").await?;
-    lattice.until_ready("bytes", 1).await?;
-    for ballast in ["ballast-3", "ballast-4", "ballast-5", "ballast-6"] {
-        lattice.ok(["start", "provider", "http-server", "--name", ballast, "--replicas", "1"]).await?;
-        lattice.until_running(ballast, 1).await?;
-    }
-    start(lattice, "asker").await?;
-    let address = linked(lattice).await?;
-    let mut hosts = Vec::new();
-    for actor in ["asker", "bytes"] {
-        let view = lattice.get_one("actors", actor).await?;
-        hosts.push(view.pointer("/hosts/0/id").and_then(|id| id.as_str()).context("it is on no host")?.to_owned());
-    }
-    hosts.dedup();
-    ensure!(hosts.len() == 2, "the two actors are on one host");
-    Ok(address)
-}
-
-async fn linked(lattice: &Lattice) -> Result<SocketAddr> {
-    lattice.ok(["link", "put", "asker", "bytes", "bench:bytes"]).await?;
+/// An actor that asks and one that answers, beside the HTTP server or on the other host.
+async fn asker(lattice: &Lattice, placed: [String; 2]) -> Result<SocketAddr> {
     let address = free_address()?;
-    lattice.listen("web", "asker", address).await?;
-    for actor in ["asker", "bytes"] {
-        lattice.until_ready(actor, 1).await?;
-    }
+    let [near, far] = placed;
+    let spec = format!(
+        r#"
+  actors:
+    - name: asker
+      artifact: asker.wasm
+      {near}
+      links: [ {{ to: bytes, interfaces: [ "bench:bytes" ] }} ]
+    - name: bytes
+      artifact: bytes.wasm
+      {far}
+  providers:
+    - name: asks
+      use: http-server
+      {near}
+      links: [ {{ to: asker, interfaces: [ "wasi:http/incoming-handler" ], config: {{ listen: "{address}" }} }} ]
+"#
+    );
+    apply(lattice, &["asker", "bytes"], &spec).await?;
     lattice.until_answering(address, "/same/16/1").await?;
     Ok(address)
 }
@@ -92,6 +78,7 @@ async fn outgoing(lattice: &Lattice, outside: SocketAddr) -> Result<()> {
     let allow = ["--target-config", "allow=127.0.0.1", "--target-config", "allow_networks=127.0.0.1"];
     let put = ["link", "put", "fetch", "out", "wasi:http/outgoing-handler"];
     lattice.ok(put.into_iter().chain(allow)).await?;
+    lattice.ok(["start", "provider", "http-server", "--name", "web", "--replicas", "1"]).await?;
     let address = free_address()?;
     lattice.listen("web", "fetch", address).await?;
     lattice.until_ready("fetch", 1).await?;
