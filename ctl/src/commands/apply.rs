@@ -16,7 +16,7 @@ mod planned;
 
 use mesh_lattice::Name;
 
-use self::planned::plan;
+use self::planned::{Stage, plan};
 pub(crate) use self::{
     files::Files,
     planned::{Planned, plan_removal},
@@ -105,9 +105,9 @@ pub(crate) async fn put_all(client: &Client, apps: &mut [Planned], judge: &Judge
             continue;
         }
         match whole::put(client, &app.base, app.wanted.as_ref(), judge).await {
-            Ok(done) => (app.change, app.revision) = (done.change, done.revision),
+            Ok(done) => (app.change, app.revision, app.stage) = (done.change, done.revision, Stage::Written),
             Err(error) => {
-                app.failed = true;
+                app.stage = Stage::Failed;
                 failed.get_or_insert(error);
             }
         }

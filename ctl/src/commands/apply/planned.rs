@@ -48,8 +48,18 @@ pub(crate) struct Planned {
     effects: Option<Vec<String>>,
     /// What becomes of others: kind, name, application, what.
     others: Vec<(String, String, Name, String)>,
-    /// Whether it could not be written.
-    pub(super) failed: bool,
+    pub(super) stage: Stage,
+}
+
+/// How far one application has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing was written.
+    Planned,
+    /// It is wanted as planned.
+    Written,
+    /// It could not be written, and is as it was.
+    Failed,
 }
 
 /// Reads and judges all of it; an error says all that is wrong.
@@ -180,7 +190,7 @@ impl Planned {
             (Some(_), None) => Change::Removed,
         };
         let revision = base.revision();
-        Self { base, wanted, change, revision, differences, effects: None, others: Vec::new(), failed: false }
+        Self { base, wanted, change, revision, differences, effects: None, others: Vec::new(), stage: Stage::Planned }
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -261,14 +271,17 @@ pub(super) fn show(apps: &[Planned], fields: bool, out: &Output) -> anyhow::Resu
 
 fn rows(app: &Planned) -> Vec<Row<'_>> {
     let name = &app.base.name;
-    let word = match (app.failed, app.change) {
-        (true, _) => "not changed".to_owned(),
-        (false, change @ (Change::Created | Change::Updated)) => {
-            format!("{}: revision {}", change.word(), app.revision)
-        }
-        (false, change) => change.word().to_owned(),
+    let word = app.change.word();
+    let word = match (app.stage, app.change) {
+        (Stage::Failed, _) => "not changed".to_owned(),
+        (_, Change::Unchanged) => word.to_owned(),
+        (Stage::Planned, Change::Updated) => format!("would be {word}, from revision {}", app.revision),
+        (Stage::Planned, _) => format!("would be {word}"),
+        (Stage::Written, Change::Created | Change::Updated) => format!("{word}: revision {}", app.revision),
+        (Stage::Written, _) => word.to_owned(),
     };
-    let action = if app.failed { None } else { Some(app.change) };
+    let failed = app.stage == Stage::Failed;
+    let action = if failed { None } else { Some(app.change) };
     let mut rows = vec![Row {
         kind: "app".to_owned(),
         name: name.to_string(),
@@ -278,7 +291,7 @@ fn rows(app: &Planned) -> Vec<Row<'_>> {
         effect: Some(word),
         fields: &[],
     }];
-    if app.failed {
+    if failed {
         return rows;
     }
     for (place, difference) in app.differences.iter().enumerate() {
