@@ -11,7 +11,7 @@ use mesh_host::{
     telemetry,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -62,10 +62,16 @@ fn raise_descriptors() {
     }
 }
 
+/// After so many polls, sockets and timers are looked at, however many tasks are ready. tokio's own number is made for
+/// polls of microseconds; a guest's may take milliseconds, and a busy host would hear of nothing for half a second.
+const EVENTS: u32 = 31;
+
 /// The lattice, leases and the admin port have threads that no guest ever uses.
 fn run(config: Config) -> anyhow::Result<()> {
-    let control = runtime("mesh-control", 2)?;
-    let work = runtime("mesh-work", std::thread::available_parallelism().map_or(2, usize::from))?;
+    let control = threads("mesh-control", 2).build().context("the threads of the lattice cannot start")?;
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let work =
+        threads("mesh-work", cores).event_interval(EVENTS).build().context("the threads of work cannot start")?;
     let handle = work.handle().clone();
     let result = control.block_on(async move {
         let host = Host::build(config, built_in()?, handle).await?;
@@ -76,10 +82,10 @@ fn run(config: Config) -> anyhow::Result<()> {
     result
 }
 
-fn runtime(name: &'static str, threads: usize) -> anyhow::Result<Runtime> {
+fn threads(name: &'static str, count: usize) -> Builder {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(threads.max(1)).thread_name(name).enable_all();
-    builder.build().with_context(|| format!("the threads of {name} cannot start"))
+    builder.worker_threads(count).thread_name(name).enable_all();
+    builder
 }
 
 fn built_in() -> anyhow::Result<Kinds> {

@@ -1,6 +1,11 @@
 //! One open address: accepting, and stopping without losing anybody.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mesh_lattice::Deadline;
 use mesh_provider::LinkId;
@@ -27,6 +32,10 @@ const REFUSAL: Duration = Duration::from_secs(1);
 
 /// Connections that are taken in one go while they queue.
 const TURN: usize = 8;
+
+/// The same where the threads are busy, and the next turn comes only when this was waited for it.
+const LONG_TURN: usize = 512;
+const BUSY: Duration = Duration::from_millis(1);
 
 /// An address that this host accepts at.
 pub(crate) struct Listener {
@@ -174,13 +183,15 @@ async fn refuse(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
 
 /// Accepts until it is stopped, and returns the socket.
 async fn accept(site: Arc<Site>, socket: TcpListener, stop: CancellationToken) -> TcpListener {
-    let mut taken = 0_usize;
+    let (mut taken, mut turn) = (0, TURN);
     while let Some((stream, peer)) = stop.run_until_cancelled(next(&socket)).await {
         take(&site, stream, peer);
-        taken = taken.wrapping_add(1);
+        taken += 1;
         // The host that shares the socket gets its turn, and where many come at once, they do not wait for it.
-        if taken.is_multiple_of(TURN) {
+        if taken >= turn {
+            let waits = Instant::now();
             tokio::task::yield_now().await;
+            (taken, turn) = (0, if waits.elapsed() < BUSY { TURN } else { LONG_TURN });
         }
     }
     socket

@@ -50,7 +50,7 @@ pub async fn run(settings: Settings) -> Result<Verdict> {
     let (local_rate, remote_rate) = match settings.rate {
         Some(rate) => (rate, rate),
         None => {
-            let local = world.capacity(hello).await * LOCAL_SHARE;
+            let local = world.capacity(hello, "/").await * LOCAL_SHARE;
             let remote = world.ledger_capacity(address, Duration::ZERO).await * REMOTE_SHARE;
             (local, remote.min(REMOTE_MOST))
         }

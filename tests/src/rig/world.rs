@@ -147,8 +147,8 @@ impl World {
     }
 
     /// How many requests for a path a second it can do.
-    pub(super) async fn capacity(&self, address: SocketAddr) -> f64 {
-        load::capacity(load::Get::over(CROWD, address, "/"), CAPACITY_FOR).await
+    pub(super) async fn capacity(&self, address: SocketAddr, path: &str) -> f64 {
+        load::capacity(load::Get::over(CROWD, address, path), CAPACITY_FOR).await
     }
 }
 
