@@ -23,6 +23,7 @@ mod keyvalue;
 mod limits;
 mod load;
 mod messaging;
+mod odd;
 mod outgoing;
 mod peer;
 mod resources;

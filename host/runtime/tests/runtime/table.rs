@@ -2,7 +2,7 @@
 //! for byte.
 
 mod generate;
-mod relay;
+pub(crate) mod relay;
 pub(crate) mod shapes;
 
 use std::{fs, path::PathBuf, sync::Arc};
