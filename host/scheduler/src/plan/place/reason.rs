@@ -41,9 +41,11 @@ pub(super) fn short(world: &World, want: &Want<'_>, placed: usize, wanted: usize
     let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
     let remedy = if standing(Standing::Cordoned) + standing(Standing::Draining) > 0 {
         "; `meshctl uncordon HOST` gives one work again".to_owned()
-    } else if world.hosts.values().any(|host| ready_and(false)(&host)) {
-        let first = want.placement.iter().find(|spread| !spread.labels.is_empty());
-        first.map_or_else(String::new, |spread| format!("; `meshctl label HOST {}` makes one fit", set(spread, " ")))
+    } else if let [spread] = want.placement
+        && !spread.labels.is_empty()
+        && world.hosts.values().any(|host| ready_and(false)(&host))
+    {
+        format!("; `meshctl label HOST {}` makes one fit", set(spread, " "))
     } else {
         String::new()
     };
