@@ -1,5 +1,5 @@
-//! Waiting for a target that is wanted and ready nowhere: as many calls as the bound says, each for as long as its
-//! deadline and [`LONGEST_WAIT`] allow, each looking again whenever the table changes.
+//! Waiting for a target that is wanted and ready nowhere: as many calls as the bound says, each for nine tenths of the
+//! time that its deadline leaves, [`LONGEST_WAIT`] at most, each looking again whenever the table changes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,10 +51,8 @@ impl Router {
             .waiting
             .try_acquire()
             .map_err(|_| CallError::new(Code::Busy, format!("too many calls wait already; {}", refusal.message)))?;
-        Ok(Wait {
-            until: call.deadline.sooner(Deadline::after(LONGEST_WAIT)),
-            changes: self.table.clone(),
-            _permit: permit,
-        })
+        // What is left over of the deadline is for the reason to reach whoever called.
+        let patience = call.deadline.remaining().mul_f64(0.9).min(LONGEST_WAIT);
+        Ok(Wait { until: Deadline::after(patience), changes: self.table.clone(), _permit: permit })
     }
 }
