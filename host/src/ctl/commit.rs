@@ -19,7 +19,7 @@ use std::{
 use mesh_claims::Trust;
 use mesh_lattice::{
     Digest, Incarnation, Name,
-    application::{Application, Provider, Replicas, Values, range},
+    application::{Application, Link, Provider, Replicas, Values, range},
     control::{Commit, ControlCode, ControlError},
     key::{Key, TrustKey},
     stored::{AppPointer, NodeRecord, OwnerRecord, TrustStatement},
@@ -104,7 +104,8 @@ pub(crate) fn keys(writes: &[Write]) -> BTreeSet<Key> {
     keys
 }
 
-/// The artifacts that have to be read before these writes can be judged: those at the ends of their links.
+/// The artifacts that have to be read before these writes can be judged: those at the ends of their links, and of the
+/// links of others to what they change.
 pub(crate) fn artifacts(writes: &[Write], world: &World) -> BTreeSet<Digest> {
     let revisions = writes.iter().filter(|write| matches!(write.key, Key::AppRevision(..)));
     let written: Vec<Application> = revisions.filter_map(|write| peek(write).ok()).collect();
@@ -112,7 +113,11 @@ pub(crate) fn artifacts(writes: &[Write], world: &World) -> BTreeSet<Digest> {
         Desired::Wanted { application, .. } => Some(application.as_ref()),
         Desired::Deleted | Desired::Unreadable => None,
     });
-    let ends: BTreeSet<_> = written.iter().flat_map(|app| &app.links).flat_map(|l| [&l.source, &l.target]).collect();
+    let changed: BTreeSet<&Name> = written.iter().flat_map(|app| &app.actors).map(|actor| &actor.name).collect();
+    let touches = |link: &&Link| changed.contains(&link.source) || changed.contains(&link.target);
+    let links = held.clone().flat_map(|app| &app.links).filter(touches);
+    let links = links.chain(written.iter().flat_map(|app| &app.links));
+    let ends: BTreeSet<_> = links.flat_map(|link| [&link.source, &link.target]).collect();
     let actors = written.iter().chain(held).flat_map(|application| &application.actors);
     actors.filter(|actor| ends.contains(&actor.name)).map(|actor| actor.artifact.digest).collect()
 }

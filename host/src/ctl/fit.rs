@@ -21,9 +21,28 @@ pub(super) fn misfit<'a>(
     kinds: &BTreeMap<Name, Kind>,
     read: &Read,
 ) -> Option<String> {
+    judged(link, applications, kinds, read)?.err()
+}
+
+/// Whether both its ends are known in `applications`, and fit.
+pub(super) fn works<'a>(
+    link: &Link,
+    applications: impl Iterator<Item = &'a Application> + Clone,
+    kinds: &BTreeMap<Name, Kind>,
+    read: &Read,
+) -> bool {
+    judged(link, applications, kinds, read).is_some_and(|judged| judged.is_ok())
+}
+
+fn judged<'a>(
+    link: &Link,
+    applications: impl Iterator<Item = &'a Application> + Clone,
+    kinds: &BTreeMap<Name, Kind>,
+    read: &Read,
+) -> Option<Result<(), String>> {
     let source = find(&link.source, applications.clone(), kinds, read)?;
     let target = find(&link.target, applications, kinds, read)?;
-    link.interfaces.iter().find_map(|wanted| link::misfit(wanted, &source, &target))
+    Some(link.interfaces.iter().find_map(|wanted| link::misfit(wanted, &source, &target)).map_or(Ok(()), Err))
 }
 
 fn find<'a, 'r>(

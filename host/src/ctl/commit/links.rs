@@ -5,7 +5,7 @@
 //! in the way of every later change of its application.
 
 use mesh_lattice::{
-    Name,
+    Digest, Interface, Name,
     application::{Application, Link},
     control::ControlError,
 };
@@ -15,17 +15,25 @@ use super::{super::fit, Judge, conflict, invalid};
 use crate::links::overlap;
 
 impl Judge<'_> {
-    /// A new link can work, as far as its ends are known. What is there already is only shown as failed: an actor that
-    /// no longer needs a link must not keep people from changing something else.
+    /// A new link can work, as far as its ends are known, and one whose source is as it was does not lose its target,
+    /// here or in another application. What could not work before is only shown as failed, and so is what its source
+    /// no longer needs: neither must keep people from changing something else.
     pub(super) fn check_fit(&self, application: &Application) -> Result<(), ControlError> {
         let held = self.application(&application.name);
         let others = self.world.apps.keys().filter(|app| **app != application.name);
-        let all = std::iter::once(application).chain(others.filter_map(|app| self.application(app)));
-        for link in &application.links {
-            if !is_there(held, link)
-                && let Some(reason) = fit::misfit(link, all.clone(), self.kinds, self.read)
-            {
+        let others = others.filter_map(|app| self.application(app));
+        let before = held.into_iter().chain(others.clone());
+        let after = std::iter::once(application).chain(others);
+        for (owner, link) in after.clone().flat_map(|app| app.links.iter().map(move |link| (&app.name, link))) {
+            let Some(reason) = fit::misfit(link, after.clone(), self.kinds, self.read) else { continue };
+            if *owner == application.name && !is_there(held, link) {
                 return Err(invalid(reason));
+            }
+            let same_source = code(before.clone(), &link.source) == code(after.clone(), &link.source);
+            if same_source && fit::works(link, before.clone(), self.kinds, self.read) {
+                let message = format!("{reason}\n  it is a link of application {owner}, and works as things are");
+                let hint = "take the link away first, or change both of its ends together".to_owned();
+                return Err(ControlError { hint, ..invalid(message) });
             }
         }
         Ok(())
@@ -79,6 +87,12 @@ impl Judge<'_> {
             Desired::Deleted | Desired::Unreadable => false,
         })
     }
+}
+
+/// What an actor of this name runs and calls; `None` where there is none.
+fn code<'a>(mut all: impl Iterator<Item = &'a Application>, name: &Name) -> Option<(&'a Digest, &'a [Interface])> {
+    let actor = all.find_map(|application| application.actor(name))?;
+    Some((&actor.artifact.digest, &actor.imports))
 }
 
 /// Whether the application has this link already.

@@ -233,6 +233,24 @@ fn a_new_link_that_never_can_work_is_refused_and_an_old_one_hinders_nobody() {
 }
 
 #[test]
+fn what_others_call_is_not_taken_from_them_by_other_code() {
+    let mut rig = Rig::new();
+    let mut served = app("adhoc", &["counter"]);
+    served.actors[0].exports = vec!["wasi:http/incoming-handler@0.2.2".parse().unwrap()];
+    rig.accept("adhoc", &served);
+    let mut edge = app("edge", &[]);
+    edge.providers.push(provider("web", "http-server", false));
+    edge.links =
+        vec![Link { interfaces: vec!["wasi:http/incoming-handler".parse().unwrap()], ..link("web", "counter") }];
+    rig.accept("edge", &edge);
+    let mut other = served.clone();
+    other.actors[0].artifact.digest = mesh_lattice::Digest::of(b"other code");
+    rig.judge(&rig.apply("adhoc", &other)).unwrap();
+    other.actors[0].exports = vec!["acme:greeting/greet@1.0.0".parse().unwrap()];
+    rig.refuse(&rig.apply("adhoc", &other), ControlCode::Invalid, "it is a link of application edge");
+}
+
+#[test]
 fn limits_out_of_range_are_refused() {
     let rig = Rig::new();
     let mut application = app("adhoc", &["counter"]);
