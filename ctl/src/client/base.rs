@@ -101,7 +101,7 @@ impl Client {
     ) -> anyhow::Result<Vec<control::Write>> {
         let Base { name, before, pointer, next, snapshot } = base;
         debug_assert!(pointer.as_ref().is_none_or(|pointer| pointer.revision < *next), "no revision is written twice");
-        let (old, new) = (before.as_ref().map(names).unwrap_or_default(), names(wanted));
+        let (old, new) = (names(before.as_ref()), names(Some(wanted)));
         let pointer = AppPointer { revision: *next, deleted: false };
         let mut writes = vec![
             snapshot.write(&Key::AppRevision(name.clone(), *next), wanted, signer)?,
@@ -118,7 +118,7 @@ impl Client {
         judge: &Judge,
         signer: &KeyPair,
     ) -> anyhow::Result<Vec<control::Write>> {
-        let names = base.before.as_ref().map(names).unwrap_or_default();
+        let names = names(base.before.as_ref());
         let pointer = AppPointer { revision: base.revision(), deleted: true };
         let mut writes = vec![base.snapshot.write(&Key::App(base.name.clone()), &pointer, signer)?];
         writes.extend(self.claims(base, &names, &BTreeSet::new(), judge, signer).await?);
@@ -165,10 +165,8 @@ impl Client {
     }
 }
 
-/// The names of an application's actors and providers.
-fn names(application: &Application) -> BTreeSet<Name> {
-    let actors = application.actors.iter().map(|actor| &actor.name);
-    actors.chain(application.providers.iter().map(|provider| &provider.name)).cloned().collect()
+fn names(application: Option<&Application>) -> BTreeSet<Name> {
+    application.into_iter().flat_map(Application::names).cloned().collect()
 }
 
 fn taken(name: &Name, owner: &Name) -> Failure {

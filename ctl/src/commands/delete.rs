@@ -68,8 +68,7 @@ fn pinned(status: &Status, apps: &[Planned]) -> Vec<(Name, String)> {
     let providers = status.providers.iter().filter(|provider| apps.iter().any(|app| *app.name() == provider.app));
     let pinned = providers.filter_map(|provider| {
         let id = provider.pinned.as_ref()?;
-        let named = status.hosts.iter().find(|host| host.id == *id && !host.name.is_empty());
-        Some((provider.name.clone(), named.map_or_else(|| id.to_string(), |host| host.name.clone())))
+        Some((provider.name.clone(), status.host_name(id)))
     });
     pinned.collect()
 }

@@ -1,7 +1,7 @@
 //! `explain`: where a call of a source on an interface goes, link by link, or why it goes nowhere.
 
 use mesh_lattice::{
-    HostId, InterfacePattern, Name,
+    InterfacePattern, Name,
     control::{LinkState, LinkView, Status},
     stored::{ActorState, ProviderState},
 };
@@ -100,10 +100,5 @@ fn served_by(status: &Status, target: &Name) -> Vec<String> {
     let actors = actors.filter(|host| host.state == ActorState::Ready).map(|host| &host.id);
     let providers = status.providers.iter().filter(|p| p.name == *target).flat_map(|provider| &provider.hosts);
     let providers = providers.filter(|host| host.state == ProviderState::Running).map(|host| &host.id);
-    actors.chain(providers).map(|id| name_of(status, id)).collect()
-}
-
-fn name_of(status: &Status, id: &HostId) -> String {
-    let named = status.hosts.iter().find(|host| host.id == *id && !host.name.is_empty());
-    named.map_or_else(|| id.to_string(), |host| host.name.clone())
+    actors.chain(providers).map(|id| status.host_name(id)).collect()
 }

@@ -2,7 +2,11 @@
 //! the history tells what was wanted when, and every check is made again that a change has to pass.
 
 use anyhow::Context as _;
-use mesh_lattice::{Name, application::Application};
+use mesh_lattice::{
+    Name,
+    application::Application,
+    control::{AppView, word},
+};
 use serde::Serialize;
 
 use super::{wait, whole};
@@ -78,13 +82,13 @@ async fn status(client: &Client, name: &Name, waiting: &wait::Waiting, out: &Out
     #[derive(Serialize)]
     struct Shown<'a> {
         #[serde(flatten)]
-        app: &'a mesh_lattice::control::AppView,
+        app: &'a AppView,
         parts: Vec<whole::Part>,
     }
     out.show(&Shown { app, parts: parts.clone() }, || {
         let mut table = Table::new(["KIND", "NAME", "STATE", "READY", "WHY"]);
         let revision = format!("revision {}", app.revision);
-        table.row(["app".into(), name.to_string(), whole::word(&app.state), revision, app.reason.clone()]);
+        table.row(["app".into(), name.to_string(), word(&app.state), revision, app.reason.clone()]);
         for part in parts {
             table.row([part.kind.to_string(), part.name, part.state, part.ready, part.reason]);
         }

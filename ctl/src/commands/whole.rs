@@ -4,7 +4,7 @@
 use mesh_lattice::{
     Name,
     application::Application,
-    control::{ActorView, LinkView, ProviderView, Status},
+    control::{ActorView, LinkView, ProviderView, Status, word},
     stored::ProviderState,
 };
 use serde::Serialize;
@@ -156,12 +156,4 @@ fn provider(provider: &ProviderView) -> Part {
 fn link(link: &LinkView) -> Part {
     let name = mesh_lattice::stored::Event::link_subject(&link.source, &link.target, &link.name);
     Part { kind: Kind::Link, name, state: word(&link.state), ready: String::new(), reason: link.reason.clone() }
-}
-
-/// A state as the word that programs read.
-pub(crate) fn word<T: Serialize>(state: &T) -> String {
-    match serde_json::to_value(state) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
-    }
 }

@@ -90,7 +90,7 @@ pub(crate) fn keys(writes: &[Write]) -> BTreeSet<Key> {
             Key::AppRevision(name, _) => {
                 keys.insert(Key::App(name.clone()));
                 if let Ok(application) = peek::<Application>(write) {
-                    keys.extend(names(&application).map(|name| Key::Owner(name.clone())));
+                    keys.extend(application.names().map(|name| Key::Owner(name.clone())));
                 }
             }
             Key::App(name) => {
@@ -125,11 +125,6 @@ pub(crate) fn artifacts(writes: &[Write], world: &World) -> BTreeSet<Digest> {
 /// A payload that nobody has verified yet: only good for knowing what to look up.
 fn peek<T: DeserializeOwned>(write: &Write) -> Result<T, ReadError> {
     mesh_lattice::value::read(&write.envelope.payload)
-}
-
-fn names(application: &Application) -> impl Iterator<Item = &Name> {
-    let actors = application.actors.iter().map(|actor| &actor.name);
-    actors.chain(application.providers.iter().map(|provider| &provider.name))
 }
 
 impl Judge<'_> {
@@ -226,7 +221,7 @@ impl Judge<'_> {
             return Err(conflict(format!("revision {revision} of application {name} is there already")));
         }
         let mut seen = BTreeSet::new();
-        for owned in names(application) {
+        for owned in application.names() {
             if !seen.insert(owned) {
                 return Err(invalid(format!("{owned} stands twice in application {name}")));
             }
@@ -275,7 +270,7 @@ impl Judge<'_> {
 
     fn holder(&self, name: &Name) -> Option<&Name> {
         self.world.apps.iter().find_map(|(app, desired)| match desired {
-            Desired::Wanted { application, .. } => names(application).any(|held| held == name).then_some(app),
+            Desired::Wanted { application, .. } => application.names().any(|held| held == name).then_some(app),
             Desired::Deleted | Desired::Unreadable => None,
         })
     }
@@ -285,12 +280,12 @@ impl Judge<'_> {
         let Some(application) = self.application(&owner) else { return Ok(()) };
         let leaves = writes.iter().any(|write| match &write.key {
             Key::AppRevision(app, _) if *app == owner => {
-                peek::<Application>(write).is_ok_and(|next| !names(&next).any(|kept| kept == name))
+                peek::<Application>(write).is_ok_and(|next| !next.names().any(|kept| kept == name))
             }
             Key::App(app) if *app == owner => peek::<AppPointer>(write).is_ok_and(|pointer| pointer.deleted),
             _ => false,
         });
-        let holds = names(application).any(|held| held == name);
+        let holds = application.names().any(|held| held == name);
         if record.app.as_ref() == Some(&owner) || !holds || leaves { Ok(()) } else { Err(taken(name, &owner)) }
     }
 

@@ -87,10 +87,7 @@ pub(super) fn effects(before: &Wants, after: &Wants, about: &BTreeSet<Name>) -> 
     let (old, new) = (View::new(before), View::new(after));
     let names: BTreeSet<&Name> = old.placements.keys().chain(new.placements.keys()).collect();
     let effects = names.into_iter().filter_map(|name| effect(&old, &new, name));
-    let happens = |effect: &Effect| {
-        effect.relinks > 0 || [&effect.starts, &effect.stops, &effect.restarts].iter().any(|hosts| !hosts.is_empty())
-    };
-    effects.filter(|effect| happens(effect) || about.contains(&effect.app)).collect()
+    effects.filter(|effect| effect.happens() || about.contains(&effect.app)).collect()
 }
 
 struct View<'a> {

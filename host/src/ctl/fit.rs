@@ -24,17 +24,8 @@ pub(super) fn misfit<'a>(
     judged(link, applications, kinds, read)?.err()
 }
 
-/// Whether both its ends are known in `applications`, and fit.
-pub(super) fn works<'a>(
-    link: &Link,
-    applications: impl Iterator<Item = &'a Application> + Clone,
-    kinds: &BTreeMap<Name, Kind>,
-    read: &Read,
-) -> bool {
-    judged(link, applications, kinds, read).is_some_and(|judged| judged.is_ok())
-}
-
-fn judged<'a>(
+/// Whether it can work; `None` where an end is not known in `applications`.
+pub(super) fn judged<'a>(
     link: &Link,
     applications: impl Iterator<Item = &'a Application> + Clone,
     kinds: &BTreeMap<Name, Kind>,

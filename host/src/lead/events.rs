@@ -15,10 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_lattice::{
     HostId,
-    control::{ActorHostView, ActorView, ProviderHostView, ProviderView, Status},
+    control::{ActorHostView, ActorView, ProviderHostView, ProviderView, Status, word},
     stored::{ActorState, Event, ProviderState},
 };
-use serde::Serialize;
 
 use crate::ctl::UNREPORTED;
 
@@ -319,14 +318,6 @@ fn of_provider(provider: &ProviderView, host: &ProviderHostView, name: &str) -> 
 
 fn on(name: &str, reason: &str) -> String {
     if reason.is_empty() { format!("on {name}") } else { format!("on {name}: {reason}") }
-}
-
-/// A state as the word that programs read.
-fn word<T: Serialize>(state: &T) -> String {
-    match serde_json::to_value(state) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
-    }
 }
 
 #[cfg(test)]

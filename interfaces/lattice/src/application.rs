@@ -52,6 +52,12 @@ impl Application {
     pub fn provider(&self, name: &Name) -> Option<&Provider> {
         self.providers.iter().find(|provider| provider.name == *name)
     }
+
+    /// The names of its actors and providers.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        let actors = self.actors.iter().map(|actor| &actor.name);
+        actors.chain(self.providers.iter().map(|provider| &provider.name))
+    }
 }
 
 /// One wanted actor.

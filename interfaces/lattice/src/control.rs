@@ -77,6 +77,24 @@ pub struct Status {
     pub events: Vec<Event>,
 }
 
+impl Status {
+    /// The name of a host, or its key where it has not said one.
+    #[must_use]
+    pub fn host_name(&self, id: &HostId) -> String {
+        let named = self.hosts.iter().find(|host| host.id == *id && !host.name.is_empty());
+        named.map_or_else(|| id.to_string(), |host| host.name.clone())
+    }
+}
+
+/// A state as the word that programs read.
+#[must_use]
+pub fn word<T: Serialize>(state: &T) -> String {
+    match serde_json::to_value(state) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
 /// A host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostView {

@@ -203,7 +203,7 @@ impl Planned {
         let of = |difference: &Difference| effect::of_part(difference, wanted, effects, hosts);
         self.effects = Some(self.differences.iter().map(of).collect());
         let differs = |effect: &Effect| self.differences.iter().any(|one| one.name == effect.name.as_str());
-        let touched = effects.iter().filter(|effect| !differs(effect) && is_touched(effect));
+        let touched = effects.iter().filter(|effect| !differs(effect) && effect.happens());
         self.others = touched
             .map(|effect| {
                 let kind = if effect.kind == mesh_lattice::stored::ItemKind::Actor { "actor" } else { "provider" };
@@ -211,10 +211,6 @@ impl Planned {
             })
             .collect();
     }
-}
-
-fn is_touched(effect: &Effect) -> bool {
-    effect.relinks > 0 || [&effect.starts, &effect.stops, &effect.restarts].iter().any(|hosts| !hosts.is_empty())
 }
 
 /// A dry run is only worth something where the lattice itself has judged.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mesh_lattice::{
     HostId,
-    control::{ActorView, AppView, ConfigView, HostView, LinkView, ProviderView, Status},
+    control::{ActorView, AppView, ConfigView, HostView, LinkView, ProviderView, Status, word},
     name::Labels,
     stored::Event,
 };
@@ -79,7 +79,7 @@ pub(super) fn providers(status: &Status, shown: impl Fn(&ProviderView) -> bool) 
             hosts,
             provider.app.to_string(),
             if provider.interfaces.is_empty() { "-".to_owned() } else { join(&provider.interfaces) },
-            provider.pinned.as_ref().map_or_else(|| "-".to_owned(), |host| host_name(status, host)),
+            provider.pinned.as_ref().map_or_else(|| "-".to_owned(), |host| status.host_name(host)),
             pairs(&provider.config),
             provider.reason.clone(),
         ];
@@ -153,25 +153,11 @@ fn list<'a, T: Serialize + 'a>(
     Ok(list)
 }
 
-/// A state as the word that programs read.
-pub(super) fn word<T: Serialize>(state: &T) -> String {
-    match serde_json::to_value(state) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
-    }
-}
-
-/// The name of a host, or its key where it has not said one.
-fn host_name(status: &Status, id: &HostId) -> String {
-    let named = status.hosts.iter().find(|host| host.id == *id && !host.name.is_empty());
-    named.map_or_else(|| id.to_string(), |host| host.name.clone())
-}
-
 /// Each host and its state, or where there are many, how many are in each state.
 fn places<'a>(status: &Status, hosts: impl Iterator<Item = (&'a HostId, String)>) -> String {
     let hosts: Vec<_> = hosts.collect();
     let places: Vec<String> = if hosts.len() <= NAMED {
-        hosts.iter().map(|(id, state)| format!("{}={state}", host_name(status, id))).collect()
+        hosts.iter().map(|(id, state)| format!("{}={state}", status.host_name(id))).collect()
     } else {
         let mut states: BTreeMap<&str, usize> = BTreeMap::new();
         for (_, state) in &hosts {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use mesh_lattice::{
     Name,
-    control::{AppState, Status},
+    control::{AppState, Status, word},
 };
 use tokio::time::{Instant, sleep};
 
@@ -80,5 +80,5 @@ fn missing(status: &Status, name: &Name, revision: u64) -> Option<String> {
     }
     let late = whole::parts(status, name).into_iter().filter(|part| !part.is_well());
     let late: String = late.map(|part| format!("\n  {} {}: {}", part.kind, part.name, far(&part))).collect();
-    Some(format!("app {name} is {}: {}{late}", whole::word(&app.state), app.reason))
+    Some(format!("app {name} is {}: {}{late}", word(&app.state), app.reason))
 }

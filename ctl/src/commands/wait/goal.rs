@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use mesh_lattice::{
     HostId, LinkName, Name,
-    control::{AppState, HostState, LinkState, LinkView, Status},
+    control::{AppState, HostState, LinkState, LinkView, Status, word},
     stored::{ActorState, ProviderState},
 };
 use serde::Serialize;
@@ -128,13 +128,6 @@ fn states(goal: &Goal) -> Vec<String> {
 
 fn words<T: Serialize>(states: &[T]) -> Vec<String> {
     states.iter().map(word).collect()
-}
-
-fn word<T: Serialize>(state: &T) -> String {
-    match serde_json::to_value(state) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
-    }
 }
 
 /// What is found: whether it is ready, the states that it is in, and why.

@@ -25,12 +25,17 @@ impl Judge<'_> {
         let before = held.into_iter().chain(others.clone());
         let after = std::iter::once(application).chain(others);
         for (owner, link) in after.clone().flat_map(|app| app.links.iter().map(move |link| (&app.name, link))) {
+            let is_new = *owner == application.name && !is_there(held, link);
+            // What is at both ends as it was is what it was.
+            if !is_new && !application.names().any(|name| *name == link.target) {
+                continue;
+            }
             let Some(reason) = fit::misfit(link, after.clone(), self.kinds, self.read) else { continue };
-            if *owner == application.name && !is_there(held, link) {
+            if is_new {
                 return Err(invalid(reason));
             }
             let same_source = code(before.clone(), &link.source) == code(after.clone(), &link.source);
-            if same_source && fit::works(link, before.clone(), self.kinds, self.read) {
+            if same_source && fit::judged(link, before.clone(), self.kinds, self.read) == Some(Ok(())) {
                 let message = format!("{reason}\n  it is a link of application {owner}, and works as things are");
                 let hint = "take the link away first, or change both of its ends together".to_owned();
                 return Err(ControlError { hint, ..invalid(message) });

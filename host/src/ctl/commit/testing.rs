@@ -160,7 +160,7 @@ impl Rig {
             self.write(&Key::AppRevision(name(text), revision), application),
             self.write(&Key::App(name(text)), &AppPointer { revision, deleted: false }),
         ];
-        let claimed = names(application).filter(|name| self.world_owner(name).is_none());
+        let claimed = application.names().filter(|name| self.world_owner(name).is_none());
         writes.extend(
             claimed.map(|owned| self.write(&Key::Owner(owned.clone()), &OwnerRecord { app: Some(name(text)) })),
         );
@@ -169,7 +169,7 @@ impl Rig {
 
     pub(super) fn world_owner(&self, owned: &Name) -> Option<&Name> {
         self.world.apps.iter().find_map(|(app, desired)| match desired {
-            Desired::Wanted { application, .. } => names(application).any(|name| name == owned).then_some(app),
+            Desired::Wanted { application, .. } => application.names().any(|name| name == owned).then_some(app),
             _ => None,
         })
     }

@@ -8,11 +8,10 @@ use std::{
 
 use mesh_lattice::{
     HostId, Name,
-    control::{ActorView, LinkView, ProviderHostView, ProviderView},
+    control::{ActorView, LinkView, ProviderHostView, ProviderView, word},
     stored::{ActorState, ProviderState},
 };
 use mesh_scheduler::{Placement, Standing, World};
-use serde::Serialize;
 
 /// Reasons that are said; the rest is counted.
 const SAID: usize = 3;
@@ -142,13 +141,5 @@ fn with_placement(said: String, placement: Option<&Placement>) -> String {
         (_, true) => said,
         (true, false) => planned.to_owned(),
         (false, false) => format!("{said}; {planned}"),
-    }
-}
-
-/// A state as the word that programs read.
-fn word<T: Serialize>(state: &T) -> String {
-    match serde_json::to_value(state) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
     }
 }

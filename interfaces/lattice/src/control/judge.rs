@@ -40,3 +40,11 @@ pub struct Effect {
     #[serde(default)]
     pub reason: String,
 }
+
+impl Effect {
+    /// Whether any host does anything.
+    #[must_use]
+    pub fn happens(&self) -> bool {
+        self.relinks > 0 || [&self.starts, &self.stops, &self.restarts].iter().any(|hosts| !hosts.is_empty())
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh_lattice::{Name, application::Application};
+use mesh_lattice::Name;
 
 use super::Resolver;
 use crate::{draft::Draft, source::Spanned};
@@ -10,7 +10,7 @@ use crate::{draft::Draft, source::Spanned};
 impl Resolver<'_> {
     pub(super) fn check_names(&mut self) {
         let owners: BTreeMap<&Name, &Name> =
-            self.others.iter().flat_map(|other| names(other).map(move |name| (name, &other.name))).collect();
+            self.others.iter().flat_map(|other| other.names().map(move |name| (name, &other.name))).collect();
         let mut applications: BTreeMap<&Name, &Draft> = BTreeMap::new();
         let mut taken: BTreeMap<&Name, (&Draft, &Spanned<Name>)> = BTreeMap::new();
         for draft in self.drafts {
@@ -31,11 +31,6 @@ impl Resolver<'_> {
             }
         }
     }
-}
-
-fn names(application: &Application) -> impl Iterator<Item = &Name> {
-    let actors = application.actors.iter().map(|actor| &actor.name);
-    actors.chain(application.providers.iter().map(|provider| &provider.name))
 }
 
 fn first_at(fault: crate::Fault, first: &Draft, draft: &Draft, place: &Spanned<Name>) -> crate::Fault {
