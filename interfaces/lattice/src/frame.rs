@@ -35,7 +35,10 @@ use crate::{
 pub use codec::FrameError;
 
 /// The protocol versions that this build speaks, lowest and highest.
-pub const VERSIONS: (u16, u16) = (1, 1);
+pub const VERSIONS: (u16, u16) = (1, 2);
+
+/// From this version on several sealed frames may travel in one message.
+pub const BUNDLES: u16 = 2;
 
 /// Parameters, results and their like up to this many bytes travel inside the frame; more travels as a stream.
 pub const INLINE_LIMIT: usize = 64 * 1024;

@@ -13,6 +13,8 @@
 //!
 //! Every token is a parsed type, so nothing that comes from outside can widen a subject.
 
+use std::fmt::Write as _;
+
 use crate::{
     id::{BootId, CallId, Digest, HostId},
     name::LatticeName,
@@ -48,17 +50,32 @@ pub fn io(lattice: &LatticeName, host: &HostId, boot: BootId, call: CallId) -> S
     format!("mesh.{lattice}.h.{host}.{boot}.io.{call}")
 }
 
-/// Where the server tells one boot that nobody took this copy of its call `call`: beside [`io`], each copy its own.
+/// Where one boot of a host takes messages that belong to several calls.
 #[must_use]
-pub fn io_copy(lattice: &LatticeName, host: &HostId, boot: BootId, call: CallId, copy: u32) -> String {
-    format!("mesh.{lattice}.h.{host}.{boot}.io.{call}_{copy}")
+pub fn io_shared(lattice: &LatticeName, host: &HostId, boot: BootId) -> String {
+    format!("mesh.{lattice}.h.{host}.{boot}.io.shared")
 }
 
-/// The call and the copy of it that an [`io_copy`] is about.
+/// Where the server tells one boot that nobody took a message with these copies of its calls: beside [`io`], each copy
+/// its own.
 #[must_use]
-pub fn copy_of(subject: &str) -> Option<(CallId, u32)> {
-    let (call, copy) = subject.rsplit('.').next()?.split_once('_')?;
-    Some((call.parse().ok()?, copy.parse().ok()?))
+pub fn io_copies(lattice: &LatticeName, host: &HostId, boot: BootId, copies: &[(CallId, u32)]) -> String {
+    let mut subject = format!("mesh.{lattice}.h.{host}.{boot}.io");
+    for (index, (call, copy)) in copies.iter().enumerate() {
+        let between = if index == 0 { '.' } else { '~' };
+        // Writing to a string does not fail.
+        let _ = write!(subject, "{between}{call}_{copy}");
+    }
+    subject
+}
+
+/// The calls and the copies of them that an [`io_copies`] is about.
+pub fn copies_of(subject: &str) -> impl Iterator<Item = (CallId, u32)> {
+    let copies = subject.rsplit('.').next().into_iter().flat_map(|token| token.split('~'));
+    copies.filter_map(|copy| {
+        let (call, copy) = copy.split_once('_')?;
+        Some((call.parse().ok()?, copy.parse().ok()?))
+    })
 }
 
 /// Everything that belongs to calls in the hands of one boot of a host.
@@ -113,11 +130,15 @@ mod tests {
     fn a_copy_is_found_again_in_its_subject() {
         let host: HostId = crate::id::key_text(13 << 3, &[7; 32]).parse().unwrap();
         let (lattice, boot, call) = (LatticeName::default(), BootId::new(), CallId::new());
-        let copy = io_copy(&lattice, &host, boot, call, 3);
-        assert_eq!(copy_of(&copy), Some((call, 3)));
-        assert_eq!(copy_of(&io(&lattice, &host, boot, call)), None);
-        let (one, all) = (copy.matches('.').count(), io_all(&lattice, &host, boot).matches('.').count());
-        assert_eq!(one, all, "it is among what the boot listens to");
+        let all = io_all(&lattice, &host, boot).matches('.').count();
+        for copies in [&[(call, 3)][..], &[(call, 0), (CallId::new(), 2), (CallId::new(), 0)]] {
+            let subject = io_copies(&lattice, &host, boot, copies);
+            assert_eq!(copies_of(&subject).collect::<Vec<_>>(), copies);
+            assert_eq!(subject.matches('.').count(), all, "it is among what the boot listens to");
+        }
+        for other in [io(&lattice, &host, boot, call), io_shared(&lattice, &host, boot), String::new()] {
+            assert_eq!(copies_of(&other).count(), 0, "{other}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `remote`, `ask`, `doubt`, `greet` | the caller: one call, its copies to one boot, whether that is gone, the way there |
 //! | `inbound`, `take`, `memory`, `served` | the callee: what is read, what is taken, what was said, what runs |
+//! | `outbox` | what goes out: alone, or with others of the same session |
 //! | `pulse`, `alive` | whether the hosts that hold our calls live, and those that hold what we gave them |
 //! | `source`, `lane`, `received`, `credit` | streams: sent, received and read, how far they may go |
 //!
@@ -30,6 +31,7 @@ mod head;
 mod inbound;
 mod lane;
 mod memory;
+mod outbox;
 mod outgoing;
 mod pulse;
 mod received;
@@ -41,25 +43,20 @@ mod table;
 mod take;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
-use async_nats::{Client, Subject};
-use bytes::Bytes;
+use async_nats::Client;
 use mesh_claims::{Trust, keys::KeyPair};
 use mesh_lattice::{
-    clock::Monotonic,
-    frame::{Call, Frame, Load},
-    id::{BootId, CallId, HostId},
+    frame::{Call, Load},
+    id::{BootId, HostId},
     invocation::{CallError, Code},
 };
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, watch},
 };
 use tokio_util::task::TaskTracker;
 
@@ -70,11 +67,12 @@ pub use remote::Remote;
 use crate::{
     connect::Connections,
     refusals::{Kind, Refusals},
-    session::{Class, Session, handshake::Identity},
+    session::handshake::Identity,
 };
 use counters::{Counters, count};
 use credit::Budget;
 use memory::Memory;
+use outbox::Post;
 use outgoing::Outgoing;
 use served::Incoming;
 use sessions::Sessions;
@@ -86,23 +84,8 @@ pub fn fuzz_lane(script: &[u8]) {
     lane::model::drive(script);
 }
 
-/// What is to be sent waits here. Calls and streams wait for room; what the reader itself has to say is dropped where
-/// there is none, and said again or timed out by whoever misses it.
-const OUTBOX: usize = 1_024;
-
 /// Calls that wait for the connection at one time; further ones are refused as busy.
 const MAX_WAITING: usize = 4_096;
-
-/// Heads that are sent within so many microseconds of each other are sent together.
-const CLOSE_TOGETHER: u64 = 60;
-
-/// What goes through the outbox.
-enum Post {
-    /// A message to be published.
-    Message { subject: Subject, reply: Option<Subject>, payload: Bytes },
-    /// Answered once all before it was published.
-    Barrier(oneshot::Sender<()>),
-}
 
 /// Says which hosts belong to the lattice.
 pub trait PeerPolicy: Send + Sync {
@@ -208,7 +191,7 @@ pub async fn calls(
 ) -> Result<(Remote, Inbound), CallsError> {
     let host = config.host.host_id().ok_or_else(|| CallsError::NotAHost(config.host.kind().to_string()))?;
     let identity = Identity { lattice: connections.lattice().clone(), host, boot: config.boot, key: config.host };
-    let (outbox, waiting) = mpsc::channel(OUTBOX);
+    let (outbox, waiting) = mpsc::channel(outbox::CAPACITY);
     let node = Arc::new(Node {
         identity,
         client: connections.data().clone(),
@@ -239,67 +222,6 @@ impl Node {
     /// The largest message that we can take, as it stands in a Hello.
     fn max_frame(&self) -> u32 {
         u32::try_from(self.connections.max_payload()).unwrap_or(u32::MAX)
-    }
-
-    /// Sends what belongs to the call `id`; waits while the connection is slow, not while it is down.
-    async fn send(&self, session: &Session, id: CallId, frame: &Frame, body: usize) -> Result<(), CallError> {
-        if !self.connections.data_up() {
-            return Err(disconnected());
-        }
-        let payload = session.seal(Class::Io, frame, body).ok_or_else(unsealed)?;
-        if payload.len() > session.max_frame {
-            return Err(CallError::new(Code::TooLarge, "a frame is larger than the other host takes"));
-        }
-        let message = Post::Message { subject: session.io_subject(id).into(), reply: None, payload };
-        self.outbox.send(message).await.map_err(|_| disconnected())
-    }
-
-    /// Sends the head of a call or of its reply: straight to the connection where none was sent a moment ago, so that
-    /// it waits for nobody; through the outbox where they come thick and fast, so that they share the work.
-    async fn post(&self, subject: Subject, reply: Option<Subject>, payload: Bytes) -> Result<(), CallError> {
-        let now = Monotonic::now().0;
-        let before = self.last_post.swap(now, Ordering::Relaxed);
-        let alone = now.saturating_sub(before) > CLOSE_TOGETHER;
-        if alone {
-            return if self.publish(subject, reply, payload).await { Ok(()) } else { Err(disconnected()) };
-        }
-        self.outbox.send(Post::Message { subject, reply, payload }).await.map_err(|_| disconnected())
-    }
-
-    /// Whether the message is on its way: what cannot be sent now is not kept.
-    async fn publish(&self, subject: Subject, reply: Option<Subject>, payload: Bytes) -> bool {
-        if !self.connections.data_up() {
-            return false;
-        }
-        let published = match reply {
-            Some(reply) => self.client.publish_with_reply(subject, reply, payload).await,
-            None => self.client.publish(subject, payload).await,
-        };
-        published.is_ok()
-    }
-
-    /// Sends what belongs to the call `id` without ever waiting: drops it where the outbox is full.
-    fn send_now(&self, session: &Session, id: CallId, frame: &Frame) {
-        self.post_now(session, id, session.seal(Class::Io, frame, 0));
-    }
-
-    /// The same for a frame that is sealed already.
-    fn post_now(&self, session: &Session, id: CallId, sealed: Option<Bytes>) {
-        let sent = sealed.is_some_and(|payload| {
-            let message = Post::Message { subject: session.io_subject(id).into(), reply: None, payload };
-            self.outbox.try_send(message).is_ok()
-        });
-        if !sent {
-            count(&self.counters.dropped);
-        }
-    }
-
-    /// Waits until the server has what was sent before.
-    async fn settle(&self) {
-        let (published, done) = oneshot::channel();
-        if self.outbox.send(Post::Barrier(published)).await.is_ok() && done.await.is_ok() {
-            self.connections.settle_data().await;
-        }
     }
 
     /// How full this host is, of 65,535.

@@ -4,10 +4,12 @@
 //! the key of its direction; the counter is the nonce, and never repeats because one atomic number of the session
 //! makes it. The 17 bytes in front and the subject's class (`call` or `io`) are authenticated with it, so that a frame
 //! cannot be moved to another session, another place in the order or another subject. A window of counters for each
-//! class lets frames overtake each other a little, and none be taken twice.
+//! class lets frames overtake each other a little, and none be taken twice. Several sealed messages may travel in one:
+//! see [`bundle`].
 //!
 //! A session proves the *host*. It ends with either boot; it is never resumed.
 
+pub(crate) mod bundle;
 mod clock;
 pub(crate) mod handshake;
 mod life;
@@ -24,7 +26,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use mesh_lattice::{
     clock::{Deadline, Monotonic},
-    frame::Frame,
+    frame::{BUNDLES, Frame},
     id::{BootId, CallId, HostId},
     name::LatticeName,
     subject,
@@ -104,6 +106,8 @@ pub(crate) struct Session {
     pub(crate) peer_boot: BootId,
     /// Where the peer takes new calls.
     pub(crate) call_subject: async_nats::Subject,
+    /// Where it takes bundles of what belongs to calls already taken.
+    pub(crate) shared_subject: async_nats::Subject,
     lattice: LatticeName,
     seal: LessSafeKey,
     open: LessSafeKey,
@@ -116,6 +120,8 @@ pub(crate) struct Session {
     pub(crate) life: Life,
     /// The largest message that both ends can take.
     pub(crate) max_frame: usize,
+    /// Whether the peer takes several frames in one message.
+    pub(crate) bundles: bool,
     /// Whether the peer has sealed a frame: only then does it hold the keys.
     confirmed: AtomicBool,
 }
@@ -126,6 +132,8 @@ pub(crate) struct Peer {
     pub(crate) boot: BootId,
     pub(crate) clock: Monotonic,
     pub(crate) max_frame: usize,
+    /// The highest that both speak.
+    pub(crate) version: u16,
 }
 
 impl Session {
@@ -134,6 +142,7 @@ impl Session {
         let session = Self {
             id: keys.id,
             call_subject: subject::call(lattice, &peer.host, peer.boot).into(),
+            shared_subject: subject::io_shared(lattice, &peer.host, peer.boot).into(),
             peer: peer.host,
             peer_boot: peer.boot,
             lattice: lattice.clone(),
@@ -145,6 +154,7 @@ impl Session {
             reading: Mutex::new(None),
             life: Life::default(),
             max_frame: peer.max_frame,
+            bundles: peer.version >= BUNDLES,
             confirmed: AtomicBool::new(false),
         };
         Some(Arc::new(session))
@@ -269,10 +279,17 @@ pub(crate) mod tests {
 
     /// The two ends of one session.
     pub(crate) fn pair() -> (Arc<Session>, Arc<Session>) {
+        pair_of(BUNDLES)
+    }
+
+    /// The same, of a protocol version.
+    pub(crate) fn pair_of(version: u16) -> (Arc<Session>, Arc<Session>) {
+        let id = uuid::Uuid::now_v7().as_u64_pair().1;
         let [one, other] = [(); 2].map(|()| KeyPair::generate(KeyKind::Host).host_id().unwrap());
         let end = |host: &HostId, seal, open| {
-            let peer = Peer { host: host.clone(), boot: BootId::new(), clock: Monotonic::now(), max_frame: 1 << 20 };
-            Session::new(&LatticeName::default(), peer, &Keys { id: 7, seal: [seal; 32], open: [open; 32] }).unwrap()
+            let (boot, clock) = (BootId::new(), Monotonic::now());
+            let peer = Peer { host: host.clone(), boot, clock, max_frame: 1 << 20, version };
+            Session::new(&LatticeName::default(), peer, &Keys { id, seal: [seal; 32], open: [open; 32] }).unwrap()
         };
         (end(&other, 1, 2), end(&one, 2, 1))
     }

@@ -22,7 +22,6 @@ use mesh_lattice::{
     frame::Frame,
     id::CallId,
     invocation::{CallError, Code},
-    subject,
 };
 use tokio::{
     sync::{oneshot, watch},
@@ -33,6 +32,7 @@ use super::{
     Leave, Node, count,
     credit::LEAST,
     doubt::Doubt,
+    outbox::Sealed,
     outgoing::{Answered, OpenCall, Outgoing},
     source::{Sending, Source},
     unsealed,
@@ -292,19 +292,14 @@ impl Asking<'_> {
         if sealed.len() > session.max_frame {
             return Err(CallError::new(Code::TooLarge, "the head of the call is too large"));
         }
-        let id = self.prepared.id;
-        let to = match class {
-            Class::Call => session.call_subject.clone(),
-            Class::Io => session.io_subject(id).into(),
-        };
         let Some(copy) = self.open.call.begin_copy() else { return Ok(()) };
-        let own = &node.identity;
-        let unheard = subject::io_copy(&own.lattice, &own.host, own.boot, id, copy);
         session.life.ask(now);
         if copy == 0 {
             self.since = now;
         }
-        let sent = node.post(to, Some(unheard.into()), sealed).await;
+        let call = self.prepared.id;
+        let copied = Sealed { session: Arc::clone(&session), class, call, copy: Some(copy), bytes: sealed };
+        let sent = node.post(copied).await;
         match &sent {
             Ok(()) => self.over = self.over.zip(limit).map(|(over, limit)| over.max(limit.ours)),
             Err(_) => self.open.call.take_back_copy(),

@@ -150,7 +150,7 @@ impl Doorkeeper {
                 let Some(session) = Session::new(&node.identity.lattice, peer, &keys) else { return };
                 node.sessions.accept(&session, Instant::now());
                 let payload = Frame::Hello(Box::new(answer)).encode().into();
-                if node.outbox.try_send(Post::Message { subject: reply, reply: None, payload }).is_err() {
+                if node.outbox.try_send(Post::Message { subject: reply, payload }).is_err() {
                     count(&node.counters.dropped);
                 }
             }

@@ -92,7 +92,7 @@ impl Node {
         Err(CallError::new(Code::Unavailable, format!("{host} is silent; nothing was sent to it")))
     }
 
-    async fn gives_sign(&self, session: &Session, deadline: Deadline) -> bool {
+    async fn gives_sign(&self, session: &Arc<Session>, deadline: Deadline) -> bool {
         let Ok(_permit) = self.waiting.try_acquire() else { return false };
         let (life, now) = (&session.life, Monotonic::now());
         if now.since(life.pinged()) > ASK_AGAIN {

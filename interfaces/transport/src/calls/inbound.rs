@@ -28,17 +28,15 @@ use super::{
     door::{Door, door},
     greet::GONE_PAUSE,
     lane::Receiver,
+    outbox,
     outgoing::Outgoing,
     pulse::{self, pulse_id},
     take::Copy,
 };
 use crate::{
     refusals::{About, Kind},
-    session::{Class, Rejected, Session, session_of},
+    session::{Class, Rejected, Session, bundle, session_of},
 };
-
-/// As many messages are published at once.
-const BATCH: usize = 128;
 
 /// How long the calls that run get to end once they are told to.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
@@ -86,7 +84,7 @@ impl Inbound {
         let reader = Reader { node: Arc::clone(&node), serve, admit, door };
         let mut beside = JoinSet::new();
         // A task of its own, so that it runs after those that fill the outbox and not in between.
-        beside.spawn(send_outbox(Arc::clone(&node), outbox));
+        beside.spawn(outbox::run(Arc::clone(&node), outbox));
         beside.spawn(doorkeeper.run());
         beside.spawn(pulse::run(Arc::clone(&node)));
         tokio::select! {
@@ -103,34 +101,6 @@ impl Inbound {
         node.tasks.close();
         let _ = timeout(END_TIMEOUT, node.tasks.wait()).await;
         let _ = timeout(END_TIMEOUT, node.settle()).await;
-    }
-}
-
-/// Sends what waits in the outbox, in order.
-///
-/// It lets everybody else who is ready run first, and takes what they all left: woken by the first of many short calls
-/// that end together, it would otherwise write each of their answers to the socket on its own.
-async fn send_outbox(node: Arc<Node>, mut outbox: mpsc::Receiver<Post>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    loop {
-        let Some(first) = outbox.recv().await else { return };
-        tokio::task::yield_now().await;
-        batch.push(first);
-        while let Ok(next) = outbox.try_recv() {
-            batch.push(next);
-            if batch.len() == BATCH {
-                break;
-            }
-        }
-        for post in batch.drain(..) {
-            let published = match post {
-                Post::Message { subject, reply, payload } => node.publish(subject, reply, payload).await,
-                Post::Barrier(published) => published.send(()).is_ok(),
-            };
-            if !published {
-                count(&node.counters.dropped);
-            }
-        }
     }
 }
 
@@ -181,8 +151,19 @@ impl Reader {
         }
     }
 
-    fn open(&self, class: Class, message: &Message) -> Option<(Arc<Session>, Frame)> {
-        let Some(id) = session_of(&message.payload) else {
+    /// The frames of a message that are to be believed.
+    fn open_all(&self, class: Class, message: Bytes) -> impl Iterator<Item = (Arc<Session>, Frame)> {
+        bundle::split(message).filter_map(move |sealed| match sealed {
+            Ok(sealed) => self.open(class, sealed),
+            Err(rejected) => {
+                self.reject(None, rejected);
+                None
+            }
+        })
+    }
+
+    fn open(&self, class: Class, sealed: Bytes) -> Option<(Arc<Session>, Frame)> {
+        let Some(id) = session_of(&sealed) else {
             self.reject(None, Rejected::Malformed);
             return None;
         };
@@ -191,7 +172,7 @@ impl Reader {
             return None;
         };
         let silent = session.life.is_silent();
-        let opened = session.open(class, message.payload.clone());
+        let opened = session.open(class, sealed);
         if silent && opened.is_ok() {
             self.node.sessions.revive(&session);
         }
@@ -212,14 +193,19 @@ impl Reader {
 
     fn take_io(&self, message: Message) {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
-            if let Some((id, copy)) = subject::copy_of(&message.subject)
-                && let Some(call) = self.node.outgoing.get(id)
-            {
-                call.doubt(copy);
+            for (id, copy) in subject::copies_of(&message.subject).take(bundle::MOST) {
+                if let Some(call) = self.node.outgoing.get(id) {
+                    call.doubt(copy);
+                }
             }
             return;
         }
-        let Some((session, frame)) = self.open(Class::Io, &message) else { return };
+        for (session, frame) in self.open_all(Class::Io, message.payload) {
+            self.take_frame(session, frame);
+        }
+    }
+
+    fn take_frame(&self, session: Arc<Session>, frame: Frame) {
         match frame {
             Frame::Reply(head, body) => self.with_call(&session, head.id, |call| call.reply(head, body)),
             Frame::Busy(busy) => self.with_call(&session, busy.id, |call| call.refused(busy.load, busy.firm)),
@@ -289,7 +275,7 @@ impl Reader {
     }
 
     /// Raises how far a stream may go. One that is not here any more says so: its end may have been lost.
-    fn credit(&self, session: &Session, id: CallId, lane: Lane, upto: u64) {
+    fn credit(&self, session: &Arc<Session>, id: CallId, lane: Lane, upto: u64) {
         if let Some(call) = self.node.outgoing.get(id).filter(|call| call.belongs_to(session)) {
             call.leave(lane).raise(upto);
         } else if let Some(call) = self.node.incoming.get(id).filter(|call| call.belongs_to(session)) {
@@ -300,23 +286,24 @@ impl Reader {
         }
     }
 
-    fn unsupported(&self, session: &Session, kind: u8) {
+    fn unsupported(&self, session: &Arc<Session>, kind: u8) {
         let error = CallError::new(Code::Unsupported, format!("a frame of kind {kind}"));
         self.refuse(session, CallId(uuid::Uuid::nil()), error);
     }
 
-    pub(super) fn refuse(&self, session: &Session, id: CallId, error: CallError) {
+    pub(super) fn refuse(&self, session: &Arc<Session>, id: CallId, error: CallError) {
         let load = self.node.load();
         let head = ReplyHead { id, error: Some(error), value_bytes: None, body: false, whole_body: None, load };
         self.node.send_now(session, id, &Frame::Reply(Box::new(head), Bytes::new()));
     }
 
     fn take_call(&self, message: Message) {
-        let Some((session, frame)) = self.open(Class::Call, &message) else { return };
-        match frame {
-            Frame::Call(call, bytes) => self.judge_call(session, *call, bytes, Copy::First),
-            Frame::Unknown(kind) => self.unsupported(&session, kind),
-            _ => self.reject(Some(&session), Rejected::Malformed),
+        for (session, frame) in self.open_all(Class::Call, message.payload) {
+            match frame {
+                Frame::Call(call, bytes) => self.judge_call(session, *call, bytes, Copy::First),
+                Frame::Unknown(kind) => self.unsupported(&session, kind),
+                _ => self.reject(Some(&session), Rejected::Malformed),
+            }
         }
     }
 }

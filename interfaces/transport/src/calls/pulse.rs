@@ -84,7 +84,7 @@ pub(super) async fn run(node: Arc<Node>) {
 }
 
 impl Node {
-    fn note_beat(&self, session: &Session, beat: Beat) {
+    fn note_beat(&self, session: &Arc<Session>, beat: Beat) {
         match beat {
             Beat::Alive => {}
             Beat::Missed => session.life.fall_silent(),
@@ -103,7 +103,7 @@ impl Node {
     }
 
     /// Asks for a sign of life, and what the other end's clock says.
-    pub(super) fn ping(&self, session: &Session, now: Monotonic) {
+    pub(super) fn ping(&self, session: &Arc<Session>, now: Monotonic) {
         session.life.ping(now);
         self.send_now(session, pulse_id(session), &Frame::Ping(Ping { nonce: now.0, clock: now }));
     }

@@ -28,6 +28,7 @@ use super::{
     credit::Leave,
     disconnected, head,
     lane::Receiver,
+    outbox::Sealed,
     received::Received,
     remote::{collect, split_whole},
     source::{Sending, Source},
@@ -255,9 +256,9 @@ async fn send_reply(sending: &Sending, reply: &[u8], deadline: Deadline, streams
             return Err(disconnected());
         }
     }
-    let sealed = sending.session.seal_encoded(Class::Io, reply).ok_or_else(unsealed)?;
-    let subject = sending.session.io_subject(sending.id).into();
-    node.post(subject, None, sealed).await
+    let bytes = sending.session.seal_encoded(Class::Io, reply).ok_or_else(unsealed)?;
+    let session = Arc::clone(&sending.session);
+    node.post(Sealed { session, class: Class::Io, call: sending.id, copy: None, bytes }).await
 }
 
 fn broken() -> CallError {

@@ -82,14 +82,14 @@ impl Reader {
         node.tasks.spawn_on(taken.run(incoming), &node.work);
     }
 
-    fn busy(&self, session: &Session, id: CallId, firm: bool) {
+    fn busy(&self, session: &Arc<Session>, id: CallId, firm: bool) {
         count(&self.node.counters.busy);
         let busy = Busy { id, load: self.node.load(), firm };
         self.node.send_now(session, id, &Frame::Busy(busy));
     }
 
     /// Says what was said before.
-    fn repeat(&self, session: &Session, id: CallId, known: Recalled) {
+    fn repeat(&self, session: &Arc<Session>, id: CallId, known: Recalled) {
         let node = &self.node;
         count(&node.counters.repeated);
         match known {

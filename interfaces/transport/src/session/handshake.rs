@@ -184,6 +184,7 @@ fn ephemeral() -> Result<(EphemeralPrivateKey, [u8; 32]), BadHello> {
 
 fn peer(hello: &Hello, own_max_frame: u32) -> Peer {
     Peer {
+        version: hello.versions.1.min(VERSIONS.1),
         host: hello.from.clone(),
         boot: hello.from_boot,
         clock: hello.clock,

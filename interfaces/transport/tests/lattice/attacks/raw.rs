@@ -4,7 +4,7 @@
 
 use std::{sync::atomic::AtomicU64, sync::atomic::Ordering, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use mesh_claims::keys::KeyPair;
 use mesh_lattice::{
     BootId, CallId, Deadline, HostId, LatticeName, Monotonic,
@@ -33,6 +33,29 @@ pub(super) struct Raw {
     pub(super) key: KeyPair,
     pub(super) host: HostId,
     pub(super) boot: BootId,
+}
+
+/// The sealed frames of a message: those of a bundle, or the one that it is.
+pub(super) fn frames(message: &Bytes) -> Vec<Bytes> {
+    if message.first() != Some(&2) {
+        return vec![message.clone()];
+    }
+    let (mut frames, mut rest) = (Vec::new(), message.slice(1..));
+    while !rest.is_empty() {
+        let length = rest.get_u32() as usize;
+        frames.push(rest.split_to(length));
+    }
+    frames
+}
+
+/// A message of these.
+pub(super) fn bundle(frames: &[Bytes]) -> Bytes {
+    let mut bundle = vec![2];
+    for frame in frames {
+        bundle.extend((frame.len() as u32).to_be_bytes());
+        bundle.extend(frame);
+    }
+    bundle.into()
 }
 
 /// A caller's side of a session.

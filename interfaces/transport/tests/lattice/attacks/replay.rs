@@ -8,7 +8,10 @@ use mesh_lattice::{Deadline, LatticeName, frame::Frame, subject};
 use mesh_transport::refusals::{Kind, Reason};
 use tokio::task::JoinSet;
 
-use super::Target;
+use super::{
+    Target,
+    raw::{bundle, frames},
+};
 use crate::fixture::{Enrolled, Host, Server, call, echo, settle, soon};
 
 const CALLS: usize = 10_000;
@@ -71,22 +74,36 @@ async fn captured_traffic_is_never_executed_again() {
     let lattice = LatticeName::default();
     let on_call = subject::call(&lattice, &target.host.id, target.host.boot);
     let calls: Vec<_> = captured.iter().filter(|message| message.subject.as_str() == on_call).cloned().collect();
-    assert!(calls.len() >= CALLS, "{} frames of calls", calls.len());
+    let sealed: Vec<_> = calls.iter().flat_map(|message| frames(&message.payload)).collect();
+    assert!(sealed.len() >= CALLS && calls.len() < CALLS, "{} frames in {} messages", sealed.len(), calls.len());
     let of_target = format!("mesh.{lattice}.h.{}.{}.", target.host.id, target.host.boot);
-    let frames = captured.iter().filter(|message| message.subject.starts_with(&of_target)).count() as u64;
+    let to_target = captured.iter().filter(|message| message.subject.starts_with(&of_target));
+    let all = to_target.map(|message| frames(&message.payload).len() as u64).sum::<u64>();
     drop(wire);
 
     let before = target.refusals.of(Kind::Frame);
     assert_eq!(before, 0, "{:?}", target.all());
     play(&spy, &captured).await;
-    target.until_refused(Kind::Frame, Reason::Replayed, frames).await;
+    target.until_refused(Kind::Frame, Reason::Replayed, all).await;
     let another = async_nats::connect(server.url()).await.unwrap();
     play(&another, &captured).await;
-    target.until_refused(Kind::Frame, Reason::Replayed, 2 * frames).await;
+    target.until_refused(Kind::Frame, Reason::Replayed, 2 * all).await;
     // Time is what is tested here: nothing happens meanwhile that could be awaited.
     tokio::time::sleep(REST).await;
     play(&another, &captured).await;
-    target.until_refused(Kind::Frame, Reason::Replayed, 3 * frames).await;
+    target.until_refused(Kind::Frame, Reason::Replayed, 3 * all).await;
+    // Whatever travels with it: each frame alone, and in other company, its own twin included.
+    for frame in &sealed {
+        another.publish(on_call.clone(), frame.clone()).await.unwrap();
+    }
+    let mut regrouped = 0;
+    for frames in sealed.chunks(31) {
+        let frames = [frames, &frames[..1]].concat();
+        regrouped += frames.len() as u64;
+        another.publish(on_call.clone(), bundle(&frames)).await.unwrap();
+    }
+    settle(&another).await;
+    target.until_refused(Kind::Frame, Reason::Replayed, 3 * all + sealed.len() as u64 + regrouped).await;
     assert_eq!(target.executed(), CALLS as u64);
     assert_eq!(target.host.remote.stats().taken, CALLS as u64);
     assert_eq!(target.refused(Kind::Call, Reason::Duplicate), 0, "no frame came as far as its call");
@@ -99,7 +116,7 @@ async fn captured_traffic_is_never_executed_again() {
     for message in &calls {
         another.publish(renamed.clone(), message.payload.clone()).await.unwrap();
     }
-    target.until_refused(Kind::Frame, Reason::UnknownSession, calls.len() as u64).await;
+    target.until_refused(Kind::Frame, Reason::UnknownSession, sealed.len() as u64).await;
     assert_eq!(target.executed(), CALLS as u64);
     // A recorded Hello opens a session for one who cannot seal a frame for it.
     let hellos = captured.iter().filter(|message| matches!(Frame::decode(&message.payload), Ok(Frame::Hello(_))));
