@@ -33,11 +33,17 @@ pub(super) const CAPACITY: usize = 1_024;
 /// Heads that are sent within so many microseconds of each other are sent together.
 const CLOSE_TOGETHER: u64 = 60;
 
+/// Heads that are sent so many microseconds after the last are not.
+const FAR_APART: u64 = 1_000;
+
+/// With more calls open than these, the next head is taken to be close.
+const FEW: usize = 2;
+
 /// As much is taken out of the outbox at once.
 const BATCH: usize = 128;
 
 /// Frames up to this size share a message: what is larger is worth one of its own.
-const SMALL: usize = 4 << 10;
+const SMALL: usize = 8 << 10;
 
 /// The largest message that is shared.
 const LARGEST: usize = 64 << 10;
@@ -95,13 +101,17 @@ impl Node {
     /// Sends the head of a call or of its reply: straight to the connection where none was sent a moment ago, so that
     /// it waits for nobody; through the outbox where they come thick and fast, so that they share the work.
     pub(super) async fn post(&self, sealed: Sealed) -> Result<(), CallError> {
-        let now = Monotonic::now().0;
-        let before = self.last_post.swap(now, Ordering::Relaxed);
-        let alone = now.saturating_sub(before) > CLOSE_TOGETHER;
-        if alone {
+        if self.is_alone() {
             return if self.publish_together(Together::new(sealed)).await { Ok(()) } else { Err(disconnected()) };
         }
         self.outbox.send(Post::Sealed(sealed)).await.map_err(|_| disconnected())
+    }
+
+    /// Whether nobody else is about to send: none was sent for a while, or none a moment ago and hardly any call is open.
+    fn is_alone(&self) -> bool {
+        let now = Monotonic::now().0;
+        let gap = now.saturating_sub(self.last_post.swap(now, Ordering::Relaxed));
+        gap > FAR_APART || gap > CLOSE_TOGETHER && self.outgoing.len() + self.incoming.len() <= FEW
     }
 
     /// Sends what belongs to the call `id` without ever waiting: drops it where the outbox is full.
