@@ -5,7 +5,8 @@
 //!              ── call  ──► Inbound: in time? enrolled? new id? room? admitted? ── Serve
 //!              ◄── io ────  Reply │ Busy │ Accepted, then Reply │ "no responders": looked into
 //!              ── io ────►  the same call again, after silence: answered as before, never run twice
-//!              ◄── io ───►  StreamData under StreamCredit, StreamEnd, StreamAbort, Cancel, Ping, Pong, Drain
+//!              ◄── io ───►  StreamData under StreamCredit, StreamEnd, StreamAbort, Cancel, Drain
+//!              ◄── pulse ►  Ping, Pong: over the connection of leases, where no stream is in the way
 //! ```
 //!
 //! | module | owns |
@@ -171,6 +172,8 @@ struct Node {
     /// Calls that may wait for the connection at one time.
     waiting: Semaphore,
     budget: Arc<Budget>,
+    /// Room for values that stream, in KiB.
+    values: Arc<Semaphore>,
     outbox: mpsc::Sender<Post>,
     draining: watch::Sender<bool>,
     /// When the head of a call or a reply was sent last.
@@ -207,6 +210,7 @@ pub async fn calls(
         memory: Memory::default(),
         waiting: Semaphore::new(MAX_WAITING),
         budget: Arc::new(Budget::default()),
+        values: Arc::new(Semaphore::new(remote::VALUES)),
         outbox,
         draining: watch::Sender::new(false),
         last_post: AtomicU64::new(0),

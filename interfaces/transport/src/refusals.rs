@@ -2,10 +2,13 @@
 //!
 //! One value of a host, shared by whoever refuses: the reader of frames, the handshake, and on the host's side the
 //! admission of calls and the router. The audit log is written at target `audit`, one event for each refusal, and no
-//! more than a few a second for each reason: an attacker who can make us refuse cannot make us write. What was left
-//! out is said by the next event of that reason, and the counters miss nothing.
+//! more than a few a second for each source and for each reason: an attacker who can make us refuse cannot make us
+//! write, and whoever is refused often hides nobody else. What was left out is said by the next event of that source,
+//! and the counters miss nothing.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasher as _, RandomState},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -18,11 +21,14 @@ use mesh_lattice::{
 };
 use parking_lot::Mutex;
 
-/// Events of one reason that may be written at once.
-const BURST: u32 = 10;
+/// Events of one source that may be written at once, and after how long one more.
+const OF_SOURCE: Rate = Rate { burst: 10, refill: Duration::from_secs(1) };
 
-/// One more may be written after each of these.
-const REFILL: Duration = Duration::from_secs(1);
+/// The same of all sources together, for each kind and reason.
+const OF_REASON: Rate = Rate { burst: 50, refill: Duration::from_millis(200) };
+
+/// Sources that are told apart at one time; all others share what is left.
+const SOURCES: usize = 1_024;
 
 /// A word that an attacker chose is written up to this many bytes.
 const WORD: usize = 64;
@@ -169,21 +175,22 @@ const REASONS: usize = Reason::ALL.len();
 #[derive(Debug)]
 pub struct Refusals {
     counts: [[AtomicU64; REASONS]; KINDS],
-    limits: Mutex<[Limit; REASONS]>,
+    limits: Mutex<Limits>,
+    hasher: RandomState,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
-        let now = Instant::now();
         Self {
             counts: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
-            limits: Mutex::new(std::array::from_fn(|_| Limit::new(now))),
+            limits: Mutex::new(Limits::new(Instant::now())),
+            hasher: RandomState::new(),
         }
     }
 }
 
 impl Refusals {
-    /// Counts a refusal, and writes it down unless too many of its reason were.
+    /// Counts a refusal, and writes it down unless too many of its source or reason were.
     pub fn note(&self, kind: Kind, reason: Reason, about: About<'_>) {
         if let Some(counter) = self.counter(kind, reason) {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -191,8 +198,8 @@ impl Refusals {
         if !reason.is_audited() {
             return;
         }
-        let now = Instant::now();
-        let suppressed = self.limits.lock().get_mut(reason as usize).and_then(|limit| limit.take(now));
+        let source = self.hasher.hash_one((about.peer, about.caller));
+        let suppressed = self.limits.lock().take((kind, reason), source, Instant::now());
         if let Some(suppressed) = suppressed {
             write(kind, reason, about, suppressed);
         }
@@ -240,32 +247,98 @@ fn write(kind: Kind, reason: Reason, about: About<'_>, suppressed: u64) {
     );
 }
 
-/// How many events of one reason may still be written.
+/// How many events may be written.
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    burst: u32,
+    /// One more after each of these.
+    refill: Duration,
+}
+
+/// What may still be written.
 #[derive(Debug)]
-struct Limit {
-    left: u32,
-    refilled: Instant,
+struct Limits {
+    reasons: [[Limit; REASONS]; KINDS],
+    sources: HashMap<((Kind, Reason), u64), Source>,
+    others: Source,
+    /// When those that rest were let go of last: not for every refusal of a flood.
+    swept: Instant,
+}
+
+/// One source of refusals, or all those that are not told apart.
+#[derive(Debug)]
+struct Source {
+    limit: Limit,
     suppressed: u64,
 }
 
-impl Limit {
+impl Limits {
     fn new(now: Instant) -> Self {
-        Self { left: BURST, refilled: now, suppressed: 0 }
+        let reasons = std::array::from_fn(|_| std::array::from_fn(|_| Limit::new(OF_REASON, now)));
+        Self { reasons, sources: HashMap::new(), others: Source::new(now), swept: now }
     }
 
-    /// How many were left out since the last one, if this one may be written.
-    fn take(&mut self, now: Instant) -> Option<u64> {
-        let due = now.saturating_duration_since(self.refilled).as_nanos() / REFILL.as_nanos();
+    /// How many events of this source were left out since its last one, if this one may be written.
+    fn take(&mut self, why: (Kind, Reason), source: u64, now: Instant) -> Option<u64> {
+        let key = (why, source);
+        if self.sources.len() >= SOURCES && now.saturating_duration_since(self.swept) > OF_SOURCE.refill {
+            self.swept = now;
+            self.sources.retain(|_, source| source.is_of_interest(now));
+        }
+        let room = self.sources.len() < SOURCES;
+        let source = match self.sources.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) if room => new.insert(Source::new(now)),
+            Entry::Vacant(_) => &mut self.others,
+        };
+        let of_reason = self.reasons.get_mut(why.0 as usize).and_then(|reasons| reasons.get_mut(why.1 as usize));
+        let may = source.limit.take(now) && of_reason.is_some_and(|limit| limit.take(now));
+        if !may {
+            source.suppressed += 1;
+            return None;
+        }
+        Some(std::mem::take(&mut source.suppressed))
+    }
+}
+
+impl Source {
+    fn new(now: Instant) -> Self {
+        Self { limit: Limit::new(OF_SOURCE, now), suppressed: 0 }
+    }
+
+    /// Whether it was refused lately.
+    fn is_of_interest(&mut self, now: Instant) -> bool {
+        self.limit.refill(now);
+        self.limit.left < self.limit.rate.burst
+    }
+}
+
+/// A bucket of events that may be written.
+#[derive(Debug)]
+struct Limit {
+    rate: Rate,
+    left: u32,
+    refilled: Instant,
+}
+
+impl Limit {
+    fn new(rate: Rate, now: Instant) -> Self {
+        Self { rate, left: rate.burst, refilled: now }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let due = now.saturating_duration_since(self.refilled).as_nanos() / self.rate.refill.as_nanos();
         if due > 0 {
-            self.left = self.left.saturating_add(u32::try_from(due).unwrap_or(BURST)).min(BURST);
+            self.left = self.left.saturating_add(u32::try_from(due).unwrap_or(u32::MAX)).min(self.rate.burst);
             self.refilled = now;
         }
-        let Some(left) = self.left.checked_sub(1) else {
-            self.suppressed += 1;
-            return None;
-        };
-        self.left = left;
-        Some(std::mem::take(&mut self.suppressed))
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
     }
 }
 
@@ -290,18 +363,43 @@ mod tests {
         assert_eq!(refusals.of(Kind::Frame), 2);
     }
 
+    const WHY: (Kind, Reason) = (Kind::Call, Reason::NotLinked);
+
+    fn written(limits: &mut Limits, source: u64, times: usize, now: Instant) -> Vec<u64> {
+        (0..times).filter_map(|_| limits.take(WHY, source, now)).collect()
+    }
+
     #[test]
     fn a_flood_is_written_a_few_times_and_says_how_much_was_left_out() {
+        let (start, burst, refill) = (Instant::now(), OF_SOURCE.burst, OF_SOURCE.refill);
+        let mut limits = Limits::new(start);
+        assert_eq!(written(&mut limits, 1, 100_000, start).len(), burst as usize);
+        assert_eq!(limits.take(WHY, 1, start + refill / 2), None);
+        assert_eq!(limits.take(WHY, 1, start + refill), Some(100_001 - u64::from(burst)));
+        assert_eq!(limits.take(WHY, 1, start + refill), None);
+        let later = written(&mut limits, 1, 100, start + 1_000 * refill);
+        assert_eq!(later.len(), burst as usize, "what was not used does not pile up");
+        assert_eq!(later.first(), Some(&1));
+    }
+
+    #[test]
+    fn whoever_is_refused_often_hides_nobody_else() {
         let start = Instant::now();
-        let mut limit = Limit::new(start);
-        let written = (0..100_000).filter(|_| limit.take(start).is_some()).count();
-        assert_eq!(written, BURST as usize);
-        assert_eq!(limit.take(start + REFILL / 2), None);
-        assert_eq!(limit.take(start + REFILL), Some(100_001 - u64::from(BURST)));
-        assert_eq!(limit.take(start + REFILL), None);
-        let later = start + 1_000 * REFILL;
-        let written: Vec<_> = (0..100).filter_map(|_| limit.take(later)).collect();
-        assert_eq!(written.len(), BURST as usize, "what was not used does not pile up");
-        assert_eq!(written.first(), Some(&1));
+        let mut limits = Limits::new(start);
+        written(&mut limits, 1, 100_000, start);
+        assert_eq!(limits.take(WHY, 2, start), Some(0), "another source");
+        let other = (Kind::Hello, Reason::NotLinked);
+        assert_eq!(limits.take(other, 1, start), Some(0), "another kind");
+    }
+
+    #[test]
+    fn many_sources_together_are_written_no_more_often_than_their_reason_may_be() {
+        let start = Instant::now();
+        let mut limits = Limits::new(start);
+        let all = (0..100_000).filter(|source| limits.take(WHY, *source, start).is_some()).count();
+        assert_eq!(all, OF_REASON.burst as usize);
+        assert!(limits.sources.len() <= SOURCES);
+        let later = start + OF_SOURCE.refill * OF_SOURCE.burst;
+        assert_eq!(limits.take(WHY, 1 << 40, later), Some(0), "whoever comes later is told apart again");
     }
 }

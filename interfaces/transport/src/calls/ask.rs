@@ -30,7 +30,6 @@ use tokio::{
 
 use super::{
     Leave, Node, count,
-    credit::LEAST,
     doubt::Doubt,
     outbox::Sealed,
     outgoing::{Answered, OpenCall, Outgoing},
@@ -149,7 +148,7 @@ impl Node {
         prepared: &mut Prepared,
         leave: Leave<'_>,
     ) -> Result<(Answered, OpenCall), CallError> {
-        let reply_credit = self.budget.take(2 * REPLY_CREDIT, LEAST) / 2;
+        let reply_credit = self.budget.take_ahead(2 * REPLY_CREDIT) / 2;
         let (call, answer) = Outgoing::new(session, &self.budget, reply_credit);
         let asking = Asking {
             node: self,

@@ -14,12 +14,19 @@ pub(super) const LEAST: u64 = 16 << 10;
 /// given, and whoever comes after them begins all the same.
 const RESERVE: u64 = 4 << 20;
 
+/// What calls that wait for their answers may hold of it for the streams of those: most answers have none, and however
+/// many are waited for, the streams that do flow keep theirs.
+const AHEAD: u64 = 4 << 20;
+
 /// What may still be promised to senders.
-pub(super) struct Budget(AtomicU64);
+pub(super) struct Budget {
+    left: AtomicU64,
+    ahead: AtomicU64,
+}
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(AtomicU64::new(TOTAL))
+        Self { left: AtomicU64::new(TOTAL), ahead: AtomicU64::new(AHEAD) }
     }
 }
 
@@ -28,7 +35,7 @@ impl Budget {
     /// left: the more streams, the less for each.
     pub(super) fn take(&self, want: u64, outstanding: u64) -> u64 {
         let mut taken = 0;
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+        let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
             let open = left.saturating_sub(RESERVE);
             let first = LEAST.saturating_sub(outstanding).min(left);
             taken = want.min((open / 8).max(LEAST).min(open).max(first));
@@ -38,12 +45,29 @@ impl Budget {
     }
 
     pub(super) fn give(&self, amount: u64) {
-        self.0.fetch_add(amount, Ordering::Relaxed);
+        self.left.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Takes up to `want` for streams that an answer may bring, and less the more are waited for.
+    pub(super) fn take_ahead(&self, want: u64) -> u64 {
+        let mut room = 0;
+        let _ = self.ahead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            room = want.min((left / 8).max(LEAST).min(left));
+            Some(left - room)
+        });
+        let taken = self.take(room, LEAST);
+        self.settle_ahead(room - taken);
+        taken
+    }
+
+    /// So much of what was taken ahead is a stream's own now, or is given back.
+    pub(super) fn settle_ahead(&self, amount: u64) {
+        self.ahead.fetch_add(amount, Ordering::Relaxed);
     }
 
     #[cfg(any(test, fuzzing))]
     pub(super) fn outstanding(&self) -> u64 {
-        TOTAL - self.0.load(Ordering::Relaxed)
+        TOTAL - self.left.load(Ordering::Relaxed)
     }
 }
 
@@ -124,6 +148,19 @@ mod tests {
             budget.take(1 << 20, 0);
         }
         assert!(budget.outstanding() <= TOTAL);
+    }
+
+    #[test]
+    fn calls_that_wait_leave_room_for_streams_that_flow() {
+        let budget = Budget::default();
+        let waiting: Vec<u64> = (0..4_096).map(|_| budget.take_ahead(128 << 10)).collect();
+        assert!(waiting[0] == 128 << 10 && waiting.iter().sum::<u64>() <= AHEAD);
+        assert_eq!(budget.take(1 << 20, 0), (TOTAL - RESERVE - waiting.iter().sum::<u64>()) / 8);
+        for taken in waiting {
+            budget.give(taken);
+            budget.settle_ahead(taken);
+        }
+        assert_eq!(budget.take_ahead(128 << 10), 128 << 10);
     }
 
     #[tokio::test]

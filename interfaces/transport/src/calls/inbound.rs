@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{Message, StatusCode, Subscriber};
+use async_nats::{Client, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use mesh_lattice::{
@@ -30,7 +30,7 @@ use super::{
     lane::Receiver,
     outbox,
     outgoing::Outgoing,
-    pulse::{self, pulse_id},
+    pulse,
     take::Copy,
 };
 use crate::{
@@ -47,6 +47,7 @@ pub struct Inbound {
     hello: Subscriber,
     call: Subscriber,
     io: Subscriber,
+    pulse: Subscriber,
     outbox: mpsc::Receiver<Post>,
     draining: watch::Receiver<bool>,
 }
@@ -63,23 +64,18 @@ impl Inbound {
     pub(super) async fn subscribe(node: Arc<Node>, outbox: mpsc::Receiver<Post>) -> Result<Self, CallsError> {
         let identity = &node.identity;
         let (lattice, host, boot) = (&identity.lattice, &identity.host, identity.boot);
-        let mut subscribers = Vec::with_capacity(3);
-        let io = subject::io_all(lattice, host, boot);
-        for subject in [io, subject::call(lattice, host, boot), subject::hello(lattice, host)] {
-            let subscribed = timeout(END_TIMEOUT, node.client.subscribe(subject)).await;
-            let subscriber = subscribed.map_err(|error| CallsError::Subscribe(error.to_string()))?;
-            subscribers.push(subscriber.map_err(|error| CallsError::Subscribe(error.to_string()))?);
-        }
-        let (Some(hello), Some(call), Some(io)) = (subscribers.pop(), subscribers.pop(), subscribers.pop()) else {
-            return Err(CallsError::Subscribe("a subscription is missing".to_owned()));
-        };
+        let (data, control) = (&node.client, node.connections.control_or_waiting());
+        let io = subscribe(data, subject::io_all(lattice, host, boot)).await?;
+        let call = subscribe(data, subject::call(lattice, host, boot)).await?;
+        let hello = subscribe(data, subject::hello(lattice, host)).await?;
+        let pulse = subscribe(control, subject::pulse(lattice, host, boot)).await?;
         let draining = node.draining.subscribe();
-        Ok(Self { node, hello, call, io, outbox, draining })
+        Ok(Self { node, hello, call, io, pulse, outbox, draining })
     }
 
     /// Reads until `cancel`; then every call that still runs is stopped.
     pub async fn run(self, serve: Arc<dyn Serve>, admit: Arc<dyn AdmitCall>, cancel: CancellationToken) {
-        let Self { node, hello, call, io, outbox, draining } = self;
+        let Self { node, hello, call, io, pulse, outbox, draining } = self;
         let (door, doorkeeper) = door(&node);
         let reader = Reader { node: Arc::clone(&node), serve, admit, door };
         let mut beside = JoinSet::new();
@@ -90,7 +86,7 @@ impl Inbound {
         tokio::select! {
             biased;
             () = cancel.cancelled() => {}
-            () = reader.run(hello, call, io, draining) => {}
+            () = reader.run(hello, call, io, pulse, draining) => {}
         }
         for incoming in node.incoming.values() {
             incoming.cancel();
@@ -104,12 +100,19 @@ impl Inbound {
     }
 }
 
+async fn subscribe(client: &Client, subject: String) -> Result<Subscriber, CallsError> {
+    let subscribed = timeout(END_TIMEOUT, client.subscribe(subject)).await;
+    let subscriber = subscribed.map_err(|error| CallsError::Subscribe(error.to_string()))?;
+    subscriber.map_err(|error| CallsError::Subscribe(error.to_string()))
+}
+
 impl Reader {
     async fn run(
         mut self,
         mut hello: Subscriber,
         mut call: Subscriber,
         mut io: Subscriber,
+        mut pulse: Subscriber,
         draining: watch::Receiver<bool>,
     ) {
         // Dropped when nothing new can come any more: whoever drains waits for that.
@@ -121,6 +124,10 @@ impl Reader {
             }
             tokio::select! {
                 message = io.next() => match message {
+                    Some(message) => self.take_io(message),
+                    None => return,
+                },
+                message = pulse.next() => match message {
                     Some(message) => self.take_io(message),
                     None => return,
                 },
@@ -147,7 +154,7 @@ impl Reader {
     /// who hears it can make a session anew.
     fn say_leaving(&self) {
         for session in self.node.sessions.callers() {
-            self.node.send_now(&session, pulse_id(&session), &Frame::Drain);
+            self.node.send_now(&session, session.no_call(), &Frame::Drain);
         }
     }
 
@@ -231,7 +238,7 @@ impl Reader {
                 let now = Monotonic::now();
                 session.note_clock(ping.clock, now);
                 let pong = Ping { nonce: ping.nonce, clock: now };
-                self.node.send_now(&session, pulse_id(&session), &Frame::Pong(pong));
+                self.node.send_pulse(&session, &Frame::Pong(pong));
             }
             Frame::Pong(pong) => {
                 let now = Monotonic::now();

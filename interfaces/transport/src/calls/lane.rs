@@ -68,9 +68,10 @@ impl Receiver {
         }
         let end = offset.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         if offset != state.received {
-            state.finish(Err(CallError::new(Code::Lost, "a part of the stream is missing")));
+            state.finish(Err(CallError::new(Code::Lost, "a part of the stream is missing")), &self.budget);
         } else if end > state.granted {
-            state.finish(Err(CallError::new(Code::TooLarge, "the stream's sender sent more than it may")));
+            state
+                .finish(Err(CallError::new(Code::TooLarge, "the stream's sender sent more than it may")), &self.budget);
         } else {
             state.received = end;
             state.keep(bytes);
@@ -81,11 +82,8 @@ impl Receiver {
     pub(super) fn end(&self, end: StreamEnd) {
         let mut state = self.state.lock();
         let missing = state.received != end.length;
-        state.finish(if missing {
-            Err(CallError::new(Code::Lost, "the end of the stream is missing"))
-        } else {
-            Ok(end.trailers)
-        });
+        let missing = missing.then(|| CallError::new(Code::Lost, "the end of the stream is missing"));
+        state.finish(missing.map_or(Ok(end.trailers), Err), &self.budget);
         state.wake();
     }
 
@@ -93,7 +91,7 @@ impl Receiver {
     pub(super) fn fail(&self, error: CallError) -> bool {
         let mut state = self.state.lock();
         let open = state.end.is_none();
-        state.finish(Err(error));
+        state.finish(Err(error), &self.budget);
         state.wake();
         open
     }
@@ -139,9 +137,7 @@ impl Receiver {
     pub(super) fn abandon(&self) {
         let mut state = self.state.lock();
         state.abandoned = true;
-        state.waiting.clear();
-        state.tail.clear();
-        state.settle(&self.budget);
+        state.discard(&self.budget);
     }
 }
 
@@ -165,9 +161,26 @@ impl State {
         next.or_else(|| (!self.tail.is_empty()).then(|| self.tail.split().freeze()))
     }
 
-    /// The first end counts.
-    fn finish(&mut self, end: Result<http::Fields, CallError>) {
-        self.end.get_or_insert(end);
+    /// The first end counts. What can come no more is given back at once, and with a failure what waits to be read:
+    /// a reader that stands still holds on to no more than it was sent.
+    fn finish(&mut self, end: Result<http::Fields, CallError>, budget: &Budget) {
+        if self.end.is_some() {
+            return;
+        }
+        if end.is_err() {
+            self.discard(budget);
+        } else {
+            budget.give(self.granted - self.received);
+            self.granted = self.received;
+        }
+        self.end = Some(end);
+    }
+
+    /// Nothing of it is read any more.
+    fn discard(&mut self, budget: &Budget) {
+        self.waiting.clear();
+        self.tail.clear();
+        self.settle(budget);
     }
 
     fn wake(&mut self) {

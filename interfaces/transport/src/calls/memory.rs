@@ -131,7 +131,8 @@ impl Memory {
     /// `id` has been answered with what cannot be said again, or is wanted no more; also where it has yet to come.
     pub(super) fn end(&self, id: CallId, peer: &HostId, now: Monotonic) {
         let mut inner = self.0.lock();
-        let room = inner.calls.len() < LIMIT;
+        // What has yet to come, if it ever does, never takes the room of what was taken.
+        let room = inner.calls.len() < LIMIT / 2;
         match inner.calls.get_mut(&id) {
             Some(entry) if entry.peer == *peer && matches!(entry.state, State::Taken) => entry.state = State::Over,
             Some(_) => {}

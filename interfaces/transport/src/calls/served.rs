@@ -188,7 +188,7 @@ impl Taken {
             (None, whole) => whole.map(full_body),
         };
         if let (Some(length), Some(value)) = (self.call.value_bytes, stream(Lane::Value)) {
-            self.bytes = Box::pin(collect(value, length)).await?;
+            self.bytes = Box::pin(collect(value, length, &self.node.values, Code::Busy)).await?;
         }
         let call = self.call;
         let params = head::decode_params(&call.interface, &call.operation, self.bytes)?;
