@@ -223,7 +223,8 @@ impl Host {
             report,
         };
         let readiness = Readiness::default();
-        let metrics = Metrics::new(&identity, config.lattice.as_str(), router.clone(), reports.clone(), engine);
+        let metrics = Metrics::new(&identity, config.lattice.as_str(), router.clone(), reports.clone(), engine)
+            .with_tasks([("control", Handle::current()), ("work", work.clone())]);
         let metrics = match &link {
             Some(link) => metrics.with_lattice(link),
             None => metrics,

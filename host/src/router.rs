@@ -160,7 +160,7 @@ impl Router {
             if let (None, Some(limit)) = (&wait, path.grant.as_ref().and_then(|grant| grant.timeout)) {
                 call.deadline = call.deadline.sooner(Deadline::after(limit));
             }
-            let refusal = match self.offer(&path, &site, call).await {
+            let refusal = match self.offer(&path, &site, call, wait.is_none()).await {
                 Offered::Answered(result) => return result,
                 Offered::Untaken(again, refusal) => {
                     call = *again;
@@ -184,8 +184,8 @@ impl Router {
         Ok((path, table.site.clone()))
     }
 
-    /// Offers the call to whoever the choice falls on.
-    async fn offer(&self, path: &Path, site: &str, call: Invocation) -> Offered {
+    /// Offers the call to whoever the choice falls on; `first` where it was offered to nobody before.
+    async fn offer(&self, path: &Path, site: &str, call: Invocation, first: bool) -> Offered {
         match &call.pin {
             Some(Pin::Here) => return Offered::Answered(self.call_local(path, call).await),
             Some(Pin::On(host)) => {
@@ -208,7 +208,12 @@ impl Router {
                     answered => Offered::Answered(answered),
                 }
             }
-            Choice::Remote(first, second) => self.offer_far(path, first, second, call).await,
+            Choice::Remote(one, other) => {
+                if first {
+                    self.retries.note_call();
+                }
+                self.offer_far(path, one, other, call).await
+            }
             Choice::Nobody => {
                 let message = format!("{} is ready on no host", path.target);
                 Offered::Untaken(Box::new(call), CallError::new(Code::Unavailable, message))
@@ -218,7 +223,6 @@ impl Router {
 
     /// Offers the call to one host, and to the other where the first one did not do it or it may run twice.
     async fn offer_far(&self, path: &Path, first: &HostId, second: Option<&HostId>, call: Invocation) -> Offered {
-        self.retries.note_call();
         let grant = path.grant.as_deref();
         let (out, mut kept) = keep(call);
         // Asked at a silent host: whoever leaves it has a token for the other one.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `rss`, `hwm` in KiB, `threads` | `/proc/PID/status` |
 //! | `fds` | `/proc/PID/fd` |
+//! | `tasks` | a host's `/metrics` |
 //! | `subscriptions`, `connections` | nats-server's monitor |
 //!
 //! A slope is fitted by least squares; a process is told by a name of the scenario's, so that the one that came after a
@@ -11,7 +12,7 @@
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::{
     sync::{Mutex, watch},
@@ -27,6 +28,17 @@ pub type Series = Vec<(f64, f64)>;
 /// Series by process and gauge.
 pub type Samples = BTreeMap<(String, &'static str), Series>;
 
+/// What is read of.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// What it is called in the samples.
+    pub name: String,
+    /// The process.
+    pub pid: i32,
+    /// Where it shows its metrics, if it is a host.
+    pub admin: Option<SocketAddr>,
+}
+
 /// Reads until it is stopped.
 #[derive(Debug)]
 pub struct Sampler {
@@ -38,7 +50,7 @@ pub struct Sampler {
 impl Sampler {
     /// Reads these processes, and this monitor of nats-server, so often.
     #[must_use]
-    pub fn start(every: Duration, processes: Vec<(String, i32)>, monitor: Option<SocketAddr>) -> Self {
+    pub fn start(every: Duration, processes: Vec<Process>, monitor: Option<SocketAddr>) -> Self {
         let samples = Arc::new(Mutex::new(Samples::new()));
         let (stop, stopped) = watch::channel(false);
         let mut task = JoinSet::new();
@@ -56,7 +68,7 @@ impl Sampler {
 
 async fn sample(
     every: Duration,
-    processes: Vec<(String, i32)>,
+    processes: Vec<Process>,
     monitor: Option<SocketAddr>,
     samples: Arc<Mutex<Samples>>,
     mut stopped: watch::Receiver<bool>,
@@ -65,8 +77,12 @@ async fn sample(
     loop {
         let at = start.elapsed().as_secs_f64();
         let mut read: Vec<(String, &'static str, f64)> = Vec::new();
-        for (name, pid) in &processes {
+        for Process { name, pid, admin } in &processes {
             read.extend(gauges(*pid).into_iter().map(|(gauge, value)| (name.clone(), gauge, value)));
+            if let Some(admin) = admin {
+                let tasks = of_host(*admin).await.ok();
+                read.extend(tasks.map(|tasks| (name.clone(), "tasks", tasks)));
+            }
         }
         if let Some(monitor) = monitor {
             // A server that is away right now has nothing to say.
@@ -95,6 +111,16 @@ pub fn gauges(pid: i32) -> Vec<(&'static str, f64)> {
     let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok().map(|entries| entries.count() as f64);
     let all = [("rss", field("VmRSS")), ("hwm", field("VmHWM")), ("threads", field("Threads")), ("fds", fds)];
     all.into_iter().filter_map(|(gauge, value)| Some((gauge, value?))).collect()
+}
+
+/// The tasks of a host.
+async fn of_host(admin: SocketAddr) -> Result<f64> {
+    let page = timeout(Duration::from_secs(2), http::get(admin, "/metrics")).await.context("no answer")??.text();
+    let tasks = page.lines().filter(|line| line.starts_with("mesh_tasks{"));
+    let counts = tasks.map(|line| line.rsplit(' ').next().unwrap_or_default().parse::<f64>());
+    let counts = counts.collect::<Result<Vec<_>, _>>()?;
+    ensure!(!counts.is_empty(), "no tasks in {page}");
+    Ok(counts.iter().sum())
 }
 
 async fn of_server(monitor: SocketAddr) -> Result<Vec<(&'static str, f64)>> {
@@ -152,7 +178,11 @@ mod tests {
     #[tokio::test]
     async fn this_process_is_read_and_one_that_is_gone_is_not() {
         let pid = i32::try_from(std::process::id()).unwrap();
-        let sampler = Sampler::start(Duration::from_millis(5), vec![("me".into(), pid), ("no".into(), i32::MAX)], None);
+        let sampler = Sampler::start(
+            Duration::from_millis(5),
+            [("me", pid), ("no", i32::MAX)].map(|(name, pid)| Process { name: name.into(), pid, admin: None }).into(),
+            None,
+        );
         crate::wait::eventually("three samples", Duration::from_secs(10), || async {
             let samples = sampler.samples.lock().await;
             Ok(samples.get(&("me".to_owned(), "rss")).filter(|series| series.len() >= 3).map(|_| ()))

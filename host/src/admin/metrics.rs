@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Instant};
 use mesh_lattice::Name;
 use mesh_provider::Metric;
 use mesh_runtime::Engine;
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{converge::Report, router::Router, telemetry::Place};
 
@@ -66,6 +66,18 @@ impl Metrics {
     pub fn with(mut self, show: impl Fn(&mut Text) + Send + Sync + 'static) -> Self {
         self.extra.push(Box::new(show));
         self
+    }
+
+    /// Shows how many tasks these have.
+    #[must_use]
+    pub(crate) fn with_tasks(self, runtimes: [(&'static str, Handle); 2]) -> Self {
+        self.with(move |text| {
+            text.metric("mesh_tasks", "gauge", "Tasks that have not ended, by the threads that they run on.");
+            for (name, runtime) in &runtimes {
+                let alive = u64::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(u64::MAX);
+                text.value("mesh_tasks", &format!("threads=\"{name}\""), alive);
+            }
+        })
     }
 
     /// The text.

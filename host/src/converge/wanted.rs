@@ -225,6 +225,20 @@ mod tests {
         known
     }
 
+    #[test]
+    fn an_actor_is_started_as_its_application_says() {
+        let run = |more: serde_json::Value| {
+            let mut actor = serde_json::json!({ "name": "a", "artifact": { "digest": mesh_lattice::Digest::of(b"") } });
+            actor.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            actor_run(&BTreeMap::new(), &serde_json::from_value(actor).unwrap()).unwrap()
+        };
+        let plain = run(serde_json::json!({}));
+        assert_eq!(plain.reuse, 1, "each call has an instance of its own unless it is said otherwise");
+        let said = run(serde_json::json!({ "concurrency": 7, "instances": { "reuse": 5 } }));
+        assert_eq!((said.concurrency, said.reuse), (7, 5));
+        assert_ne!(said, plain, "what is started otherwise is started anew");
+    }
+
     fn specs(wanted: &Wanted) -> (BTreeMap<Name, ActorSpec>, BTreeMap<Name, ProviderSpec>) {
         let actors = wanted.actors.iter().filter_map(|(name, spec)| Some((name.clone(), spec.clone().ok()?)));
         let providers = wanted.providers.iter().filter_map(|(name, spec)| Some((name.clone(), spec.clone().ok()?)));

@@ -27,8 +27,8 @@ use crate::known::{Known, Origin};
 
 /// By this much two hosts may hear of a placement one after the other.
 const PLACEMENT_LAG: Duration = Duration::from_secs(1);
-/// Callers that are remembered for that; further ones are denied at once.
-const MAX_REMEMBERED: usize = 10_000;
+/// Callers of one host that are remembered for that; further ones are denied at once.
+const MAX_REMEMBERED: usize = 1_000;
 /// And for so long: whoever lies is told "not yet" no more often.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
@@ -36,7 +36,7 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 pub(super) struct Admit {
     known: watch::Receiver<Arc<Known>>,
     /// When a caller first called from where it is not placed.
-    ahead: Mutex<HashMap<(HostId, Name), Instant>>,
+    ahead: Mutex<HashMap<HostId, HashMap<Name, Instant>>>,
     refusals: Arc<Refusals>,
 }
 
@@ -65,16 +65,16 @@ impl Admit {
 
     /// Whether the peer may know of a placement that has not been heard of here yet.
     fn may_be_ahead(&self, peer: &HostId, name: &Name, now: Instant) -> bool {
+        let is_fresh = |since: &Instant| now.saturating_duration_since(*since) < REMEMBERED_FOR;
         let mut ahead = self.ahead.lock();
+        let ahead = ahead.entry(peer.clone()).or_default();
         if ahead.len() >= MAX_REMEMBERED {
-            ahead.retain(|_, since| now.saturating_duration_since(*since) < REMEMBERED_FOR);
+            ahead.retain(|_, since| is_fresh(since));
         }
-        let key = (peer.clone(), name.clone());
-        let known = ahead.get(&key).copied().filter(|since| now.saturating_duration_since(*since) < REMEMBERED_FOR);
-        match known {
+        match ahead.get(name).copied().filter(is_fresh) {
             Some(since) => now.saturating_duration_since(since) < PLACEMENT_LAG,
             None if ahead.len() < MAX_REMEMBERED => {
-                ahead.insert(key, now);
+                ahead.insert(name.clone(), now);
                 true
             }
             None => false,

@@ -199,6 +199,22 @@ async fn calls_are_made_again_elsewhere_within_the_budget_alone() {
 }
 
 #[tokio::test]
+async fn a_call_that_waits_is_one_call_to_the_budget_however_often_it_is_offered() {
+    let far = Recorder::refusing(&[(1, Code::Unavailable), (2, Code::Unavailable)]);
+    let (router, _publish) = router(table(None, &[1, 2]), &far);
+    let calls = (0..300).map(|_| {
+        let mut waiting = call("web", "counter");
+        waiting.deadline = Deadline::after(Duration::from_millis(1_200));
+        router.serve(waiting)
+    });
+    let ended = futures::future::join_all(calls).await;
+    assert!(ended.into_iter().all(|ended| code(ended) == Some(Code::Unavailable)));
+    assert!(far.asked.lock().len() > 1_000, "each was offered again and again");
+    let granted = router.retries().granted();
+    assert!(granted <= 100 + 300 / 5 + 30, "what the bucket held, a fifth, and what the time brought: {granted}");
+}
+
+#[tokio::test]
 async fn an_unlinked_or_unknown_target_fails_at_once() {
     let far = Arc::new(Recorder::default());
     let (router, publish) = router(table(Some(local(Fixed(None), false)), &[]), &far);

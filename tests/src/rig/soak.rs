@@ -14,7 +14,7 @@ use super::{Settings, Verdict, world::World};
 use crate::{
     lattice::Store,
     load::{self, open::Open},
-    sample::{Sampler, Samples, growth, slope},
+    sample::{Process, Sampler, Samples, growth, slope},
 };
 
 const FOR: Duration = Duration::from_secs(2 * 3_600);
@@ -36,6 +36,8 @@ const LONG: Duration = Duration::from_secs(3_600);
 const MEMORY_AT_ONCE: f64 = 4_096.0;
 /// What a count sways by.
 const SWAY: f64 = 8.0;
+/// What tasks sway by: each request under way has one or two.
+const TASKS: f64 = 32.0;
 
 /// Runs it.
 ///
@@ -59,9 +61,10 @@ pub async fn run(settings: Settings) -> Result<Verdict> {
     verdict.figure("requests per second", rate.round());
 
     let time = settings.duration.unwrap_or(FOR);
-    let mut processes = vec![(SERVER.to_owned(), world.lattice.nats_pid()?)];
+    let mut processes = vec![Process { name: SERVER.to_owned(), pid: world.lattice.nats_pid()?, admin: None }];
     for host in 0..2 {
-        processes.push((format!("host-{}", host + 1), world.lattice.host_pid(host)?));
+        let (pid, admin) = (world.lattice.host_pid(host)?, world.lattice.admin(host)?);
+        processes.push(Process { name: format!("host-{}", host + 1), pid, admin: Some(admin) });
     }
     let monitor = world.lattice.says("monitor")?.trim_start_matches("http://").parse()?;
     let sampler = Sampler::start(SAMPLES_EVERY, processes, Some(monitor));
@@ -139,6 +142,7 @@ fn judge(verdict: &mut Verdict, samples: &Samples, warm: Duration, long: bool) {
     }
     verdict.at_most("descriptors more", of("fds"), SWAY);
     verdict.at_most("threads more", of("threads"), SWAY);
+    verdict.at_most("tasks more", of("tasks"), TASKS);
     verdict.at_most("subscriptions more", of("subscriptions"), SWAY);
     verdict.at_most("connections more", of("connections"), SWAY);
 }
@@ -151,7 +155,8 @@ mod tests {
     fn what_grows_is_found_and_what_sways_is_not() {
         let series = |slope: f64| (0..100).map(|n| (f64::from(n), 1_000.0 + slope * f64::from(n))).collect::<Vec<_>>();
         let samples = |rss: f64, fds: f64| {
-            let other = ["threads", "subscriptions", "connections"].map(|gauge| (("h".to_owned(), gauge), series(0.0)));
+            let other = ["threads", "tasks", "subscriptions", "connections"]
+                .map(|gauge| (("h".to_owned(), gauge), series(0.0)));
             let more = [(("h".to_owned(), "rss"), series(rss)), (("h".to_owned(), "fds"), series(fds))];
             Samples::from_iter(other.into_iter().chain(more))
         };
@@ -164,7 +169,7 @@ mod tests {
             assert_eq!(broken(&samples(grows / 10.0, 0.01), long), Vec::<String>::new());
             assert_eq!(broken(&samples(grows, 0.01), long).len(), 1);
             assert_eq!(broken(&samples(grows / 10.0, 0.5), long).len(), 1);
-            assert_eq!(broken(&Samples::new(), long).len(), 5, "what was not read does not pass");
+            assert_eq!(broken(&Samples::new(), long).len(), 6, "what was not read does not pass");
         }
     }
 }
