@@ -81,6 +81,7 @@ pub(crate) struct Site {
     uploads: Uploads,
     body_timeout: Duration,
     max_uri: usize,
+    max_headers: usize,
 }
 
 /// One request before its call.
@@ -103,6 +104,7 @@ impl Site {
             uploads: Uploads::new(limits.max_uploads, limits.body_timeout),
             body_timeout: limits.body_timeout,
             max_uri: limits.max_uri,
+            max_headers: limits.max_headers,
         }
     }
 
@@ -114,13 +116,19 @@ impl Site {
     ) -> Result<Response<ResponseBody>, Infallible> {
         let (mut parts, body) = request.into_parts();
         let id = CallId::new();
+        // HTTP/1's parser counts by itself, HTTP/2's only the bytes; what is added here is not the client's.
+        let too_many_headers = parts.headers.len() > self.max_headers;
         let request_id = request_id(&mut parts.headers, id);
         let nothing_to_read = body.is_end_stream();
         if nothing_to_read {
             in_flight.watch().read_to_its_end();
         }
         let (version, method) = (parts.version, parts.method.clone());
-        let mut response = match head::accept(&mut parts, self.max_uri) {
+        let accepted = match too_many_headers {
+            true => Err(Own::too_many_headers()),
+            false => head::accept(&mut parts, self.max_uri),
+        };
+        let mut response = match accepted {
             Err(own) => own.into_response(&request_id, in_flight),
             Ok(()) => {
                 let asked = Asked { id, request_id: request_id.clone(), parts, body };

@@ -44,6 +44,10 @@ impl Own {
         Self::new(StatusCode::URI_TOO_LONG, "uri_too_long")
     }
 
+    pub(crate) fn too_many_headers() -> Self {
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_many_headers")
+    }
+
     pub(crate) fn method_unsupported() -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "method_unsupported")
     }
