@@ -1,6 +1,8 @@
 //! An HTTP server on one host serves actors on the other, whose key-value provider is on the first: bodies are streamed
 //! both ways, byte for byte.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http::Method;
@@ -8,7 +10,10 @@ use mesh_tests::{
     http::{self as client, Client, whole},
     lattice::{Lattice, Store, free_address},
     redis::Redis,
+    rig::world::World,
+    wait::eventually,
 };
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 const BODY: usize = 8 << 20;
 
@@ -73,6 +78,31 @@ fn noise(length: usize) -> Bytes {
     }
     bytes.truncate(length);
     bytes.into()
+}
+
+/// Who asked has gone: the guest that spins for it, on another host, is stopped, and its place is free.
+#[tokio::test]
+async fn a_client_that_leaves_stops_the_guest_on_the_other_host() -> Result<()> {
+    let mut world = World::front().await?;
+    world.lattice.up(2).await?;
+    let endless = ["--limit", "cpu=1h", "--limit", "time=1h", "--limit", "concurrency=1"];
+    let spin = world.actor("spin", 1, &endless, &[]).await?;
+    world.lattice.until_ready("spin", 1).await?;
+    let one = world.lattice.get_one("actors", "spin").await?;
+    assert_eq!(one["hosts"][0]["id"], *world.lattice.host_id(1)?, "it is not where this scenario needs it: {one}");
+    let running = || world.lattice.metric(1, "mesh_calls_open", "callee");
+    let within = Duration::from_secs(10);
+    for round in 0..3 {
+        let mut client = TcpStream::connect(spin).await?;
+        client.write_all(b"GET / HTTP/1.1\r\nhost: spin\r\n\r\n").await?;
+        eventually("the guest spins", within, || async { Ok((running().await? == 1).then_some(())) }).await?;
+        drop(client);
+        let left = Instant::now();
+        eventually("the guest is stopped", within, || async { Ok((running().await? == 0).then_some(())) }).await?;
+        println!("round {round}: stopped {:?} after its client left", left.elapsed());
+        assert!(left.elapsed() < Duration::from_millis(300), "three times the promised tenth of a second");
+    }
+    Ok(())
 }
 
 #[tokio::test]

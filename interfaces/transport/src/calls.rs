@@ -79,6 +79,12 @@ use served::Incoming;
 use sessions::Sessions;
 use table::Table;
 
+/// Takes a message apart that several frames may share; panics where more comes out than went in.
+#[cfg(fuzzing)]
+pub fn fuzz_bundle(message: &[u8]) {
+    crate::session::bundle::check(bytes::Bytes::copy_from_slice(message));
+}
+
 /// Drives the receiving end of a stream beside a model of it; panics where they differ.
 #[cfg(fuzzing)]
 pub fn fuzz_lane(script: &[u8]) {

@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use mesh_lattice::{
     clock::{Deadline, Monotonic},
     frame::{BUNDLES, Frame},
@@ -205,8 +205,8 @@ impl Session {
     }
 
     /// The frame inside a message of this class, if the peer sealed it for us and we did not take it before.
-    pub(crate) fn open(&self, class: Class, message: Bytes) -> Result<Bytes, Rejected> {
-        let mut message = BytesMut::from(message);
+    pub(crate) fn open(&self, class: Class, sealed: &[u8]) -> Result<Bytes, Rejected> {
+        let mut message = sealed.to_vec();
         let (prefix, sealed) = message.split_at_mut_checked(PREFIX).ok_or(Rejected::Malformed)?;
         let counter = prefix.get(9..).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
         let counter = counter.ok_or(Rejected::Malformed)?;
@@ -225,8 +225,7 @@ impl Session {
             self.confirmed.store(true, Ordering::Relaxed);
         }
         self.life.hear();
-        let message = message.freeze();
-        Ok(message.slice(PREFIX..end))
+        Ok(Bytes::from(message).slice(PREFIX..end))
     }
 
     /// Notes that what the peer sent at `sent` by its clock arrived at `received` by ours.
@@ -323,9 +322,9 @@ pub(crate) mod tests {
         );
         let sealed = one.seal(Class::Io, &frame, 70_000).unwrap();
         assert!(!other.is_confirmed());
-        assert_eq!(Frame::decode(&other.open(Class::Io, sealed.clone()).unwrap()).unwrap(), frame);
+        assert_eq!(Frame::decode(&other.open(Class::Io, &sealed).unwrap()).unwrap(), frame);
         assert!(other.is_confirmed());
-        assert_eq!(other.open(Class::Io, sealed), Err(Rejected::Replayed));
+        assert_eq!(other.open(Class::Io, &sealed), Err(Rejected::Replayed));
     }
 
     #[test]
@@ -335,13 +334,13 @@ pub(crate) mod tests {
         for at in 0..sealed.len() {
             let mut changed = sealed.to_vec();
             changed[at] ^= 1;
-            assert!(other.open(Class::Call, changed.into()).is_err(), "byte {at}");
+            assert!(other.open(Class::Call, &changed).is_err(), "byte {at}");
         }
         for end in 0..sealed.len() {
-            assert!(other.open(Class::Call, sealed.slice(..end)).is_err());
+            assert!(other.open(Class::Call, &sealed[..end]).is_err());
         }
-        assert_eq!(other.open(Class::Io, sealed.clone()), Err(Rejected::Unauthentic), "another subject");
-        assert_eq!(one.open(Class::Call, sealed.clone()), Err(Rejected::Unauthentic), "its own sender");
-        assert!(other.open(Class::Call, sealed).is_ok(), "none of that used the frame up");
+        assert_eq!(other.open(Class::Io, &sealed), Err(Rejected::Unauthentic), "another subject");
+        assert_eq!(one.open(Class::Call, &sealed), Err(Rejected::Unauthentic), "its own sender");
+        assert!(other.open(Class::Call, &sealed).is_ok(), "none of that used the frame up");
     }
 }

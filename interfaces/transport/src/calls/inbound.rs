@@ -179,7 +179,7 @@ impl Reader {
             return None;
         };
         let silent = session.life.is_silent();
-        let opened = session.open(class, sealed);
+        let opened = session.open(class, &sealed);
         if silent && opened.is_ok() {
             self.node.sessions.revive(&session);
         }
