@@ -1,5 +1,7 @@
 //! meshd. Names the providers that are built in, and gives each half of a host a runtime of its own.
 
+mod allocator;
+
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
@@ -13,15 +15,13 @@ use mesh_host::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The configuration is wrong, or a file or an address that it names.
 const MISUSED: u8 = 2;
 /// Another process runs under this host's key.
 const IDENTITY_IN_USE: u8 = 4;
 
 fn main() -> ExitCode {
+    allocator::tune();
     let config = match Flags::parse().settle() {
         Ok(config) => config,
         Err(error) => {
