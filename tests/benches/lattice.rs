@@ -201,6 +201,7 @@ async fn split() -> Result<Split> {
     - {{ name: kv, use: keyvalue-nats, everywhere: true }}
     - name: web
       use: http-server
+      replicas: 1
       placement: [ {{ where: {{ side: near }} }} ]
       links:
         - {{ to: hello, interfaces: [ "wasi:http/incoming-handler" ], config: {{ listen: "{hello}" }} }}

@@ -215,6 +215,13 @@ fn a_provider_runs_beside_the_actors_that_it_is_linked_to() {
     world.want(app(0));
     world.settle();
     assert_eq!(world.assigned_to("web"), set(&[]));
+    assert!(plan(&world).placements[&name("web")].reason.ends_with("none of them is placed"));
+    let mut elsewhere = app(2);
+    elsewhere.providers[0].placement = vec![spread(&[("disk", "ssd")], 100)];
+    world.want(elsewhere);
+    world.settle();
+    let reason = &plan(&world).placements[&name("web")].reason;
+    assert!(reason.contains("on a host with disk=ssd; `replicas` gives it"), "{reason}");
 }
 
 #[test]

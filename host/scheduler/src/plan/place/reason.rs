@@ -15,7 +15,17 @@ pub(super) fn short(world: &World, want: &Want<'_>, placed: usize, wanted: usize
         Rule::Beside(actors) if placed == 0 && actors.is_empty() => {
             return "it runs beside its actors, and no link names it".to_owned();
         }
-        Rule::Beside(_) if placed == 0 => return "it runs beside its actors, and none of them is placed".to_owned(),
+        Rule::Beside(_) if placed == 0 => {
+            let asked = labels(want.placement);
+            return if asked.is_empty() {
+                "it runs beside its actors, and none of them is placed".to_owned()
+            } else {
+                format!(
+                    "it runs beside its actors, and none of them is placed on a host with {asked}; `replicas` gives it \
+                     places of its own"
+                )
+            };
+        }
         _ if placed >= wanted => return String::new(),
         _ => {}
     }
