@@ -120,13 +120,19 @@ mod tests {
         serde_json::from_value(frame).unwrap()
     }
 
-    fn known(host: &HostId, placed: &[&str]) -> Arc<Known> {
+    fn known_hosts(hosts: &[&HostId]) -> Known {
         let root = KeyPair::generate(KeyKind::Operator);
-        let mut trust = Trust::new(root.operator_id().unwrap());
-        let key = Key::Trust(TrustKey::Host(host.clone()));
-        let statement = TrustStatement::Host { id: host.clone(), labels: None };
-        trust.apply(&key, &Envelope::sign(&key, Incarnation::new(), 1, &statement, &root).unwrap()).unwrap();
-        let mut known = Known { origin: Origin::Lattice, ..Known::nothing(trust) };
+        let (mut trust, incarnation) = (Trust::new(root.operator_id().unwrap()), Incarnation::new());
+        for host in hosts {
+            let key = Key::Trust(TrustKey::Host((*host).clone()));
+            let statement = TrustStatement::Host { id: (*host).clone(), labels: None };
+            trust.apply(&key, &Envelope::sign(&key, incarnation, 1, &statement, &root).unwrap()).unwrap();
+        }
+        Known { origin: Origin::Lattice, ..Known::nothing(trust) }
+    }
+
+    fn known(host: &HostId, placed: &[&str]) -> Arc<Known> {
+        let mut known = known_hosts(&[host]);
         known.placements.insert(host.clone(), placed.iter().map(|name| name.parse().unwrap()).collect());
         Arc::new(known)
     }
@@ -217,5 +223,18 @@ mod tests {
         let mut as_user = call("counter");
         as_user.caller = Caller::Operator(user);
         assert_eq!(admit.admit(&host, &as_user).unwrap_err().code, Code::Denied);
+    }
+
+    #[test]
+    fn a_host_that_lies_much_fills_its_own_share_alone() {
+        let (honest, liar) = (crate::testing::host_id(1), crate::testing::host_id(2));
+        let (_publish, receive) = watch::channel(Arc::new(known_hosts(&[&honest, &liar])));
+        let admit = Admit::new(receive, Arc::default());
+        let now = Instant::now();
+        for number in 0..2 * MAX_REMEMBERED {
+            code(&admit, &liar, &format!("made-up-{number}"), now);
+        }
+        assert_eq!(code(&admit, &liar, "one-more", now), Some(Code::Denied));
+        assert_eq!(code(&admit, &honest, "early", now), Some(Code::Unavailable), "it may know more than we do");
     }
 }

@@ -37,7 +37,7 @@ pub use codec::FrameError;
 /// The protocol versions that this build speaks, lowest and highest.
 pub const VERSIONS: (u16, u16) = (1, 2);
 
-/// From this version on several sealed frames may travel in one message, and signs of life have a subject of their own.
+/// From this version on several sealed frames may travel in one message.
 pub const BUNDLES: u16 = 2;
 
 /// Parameters, results and their like up to this many bytes travel inside the frame; more travels as a stream.

@@ -5,7 +5,6 @@
 //! mesh.<lattice>.h.<host>.hello              finds the boot of a host and makes a session
 //! mesh.<lattice>.h.<host>.<boot>.call        new calls
 //! mesh.<lattice>.h.<host>.<boot>.io.>        what belongs to calls already taken
-//! mesh.<lattice>.h.<host>.<boot>.pulse       signs of life
 //! mesh.<lattice>.h.<host>.hail               finds the boot of a host for a person's call
 //! mesh.<lattice>.h.<host>.<boot>.operate     calls that people sign
 //! mesh.<lattice>.h.<host>.logs               asks a host for what its actors printed
@@ -57,8 +56,7 @@ pub fn io_shared(lattice: &LatticeName, host: &HostId, boot: BootId) -> String {
     format!("mesh.{lattice}.h.{host}.{boot}.io.shared")
 }
 
-/// Where the server tells one boot that nobody took a message with these copies of its calls: beside [`io`], each copy
-/// its own.
+/// Where the server tells one boot that nobody took a message with these copies of its calls: beside [`io`].
 #[must_use]
 pub fn io_copies(lattice: &LatticeName, host: &HostId, boot: BootId, copies: &[(CallId, u32)]) -> String {
     let mut subject = format!("mesh.{lattice}.h.{host}.{boot}.io");
@@ -77,12 +75,6 @@ pub fn copies_of(subject: &str) -> impl Iterator<Item = (CallId, u32)> {
         let (call, copy) = copy.split_once('_')?;
         Some((call.parse().ok()?, copy.parse().ok()?))
     })
-}
-
-/// Where one boot of a host takes signs of life.
-#[must_use]
-pub fn pulse(lattice: &LatticeName, host: &HostId, boot: BootId) -> String {
-    format!("mesh.{lattice}.h.{host}.{boot}.pulse")
 }
 
 /// Everything that belongs to calls in the hands of one boot of a host.

@@ -5,8 +5,7 @@
 //!              ── call  ──► Inbound: in time? enrolled? new id? room? admitted? ── Serve
 //!              ◄── io ────  Reply │ Busy │ Accepted, then Reply │ "no responders": looked into
 //!              ── io ────►  the same call again, after silence: answered as before, never run twice
-//!              ◄── io ───►  StreamData under StreamCredit, StreamEnd, StreamAbort, Cancel, Drain
-//!              ◄── pulse ►  Ping, Pong: over the connection of leases, where no stream is in the way
+//!              ◄── io ───►  StreamData under StreamCredit, StreamEnd, StreamAbort, Cancel, Ping, Pong, Drain
 //! ```
 //!
 //! | module | owns |

@@ -3,8 +3,8 @@
 //! One value of a host, shared by whoever refuses: the reader of frames, the handshake, and on the host's side the
 //! admission of calls and the router. The audit log is written at target `audit`, one event for each refusal, and no
 //! more than a few a second for each source and for each reason: an attacker who can make us refuse cannot make us
-//! write, and whoever is refused often hides nobody else. What was left out is said by the next event of that source,
-//! and the counters miss nothing.
+//! write, and whoever is refused often hides nobody else. What was left out is said by a later event of that reason, and
+//! the counters miss nothing.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -27,8 +27,8 @@ const OF_SOURCE: Rate = Rate { burst: 10, refill: Duration::from_secs(1) };
 /// The same of all sources together, for each kind and reason.
 const OF_REASON: Rate = Rate { burst: 50, refill: Duration::from_millis(200) };
 
-/// Sources that are told apart at one time; all others share what is left.
-const SOURCES: usize = 1_024;
+/// Sources of one kind and reason that are told apart at one time; all others share what is left.
+const SOURCES: usize = 256;
 
 /// A word that an attacker chose is written up to this many bytes.
 const WORD: usize = 64;
@@ -175,15 +175,16 @@ const REASONS: usize = Reason::ALL.len();
 #[derive(Debug)]
 pub struct Refusals {
     counts: [[AtomicU64; REASONS]; KINDS],
-    limits: Mutex<Limits>,
+    limits: [[Mutex<Limits>; REASONS]; KINDS],
     hasher: RandomState,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
+        let now = Instant::now();
         Self {
             counts: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
-            limits: Mutex::new(Limits::new(Instant::now())),
+            limits: std::array::from_fn(|_| std::array::from_fn(|_| Mutex::new(Limits::new(now)))),
             hasher: RandomState::new(),
         }
     }
@@ -199,8 +200,8 @@ impl Refusals {
             return;
         }
         let source = self.hasher.hash_one((about.peer, about.caller));
-        let suppressed = self.limits.lock().take((kind, reason), source, Instant::now());
-        if let Some(suppressed) = suppressed {
+        let limits = self.limits.get(kind as usize).and_then(|reasons| reasons.get(reason as usize));
+        if let Some(suppressed) = limits.and_then(|limits| limits.lock().take(source, Instant::now())) {
             write(kind, reason, about, suppressed);
         }
     }
@@ -255,11 +256,11 @@ struct Rate {
     refill: Duration,
 }
 
-/// What may still be written.
+/// What may still be written of one kind and reason.
 #[derive(Debug)]
 struct Limits {
-    reasons: [[Limit; REASONS]; KINDS],
-    sources: HashMap<((Kind, Reason), u64), Source>,
+    all: Limit,
+    sources: HashMap<u64, Source>,
     others: Source,
     /// When those that rest were let go of last: not for every refusal of a flood.
     swept: Instant,
@@ -274,25 +275,23 @@ struct Source {
 
 impl Limits {
     fn new(now: Instant) -> Self {
-        let reasons = std::array::from_fn(|_| std::array::from_fn(|_| Limit::new(OF_REASON, now)));
-        Self { reasons, sources: HashMap::new(), others: Source::new(now), swept: now }
+        Self { all: Limit::new(OF_REASON, now), sources: HashMap::new(), others: Source::new(now), swept: now }
     }
 
     /// How many events of this source were left out since its last one, if this one may be written.
-    fn take(&mut self, why: (Kind, Reason), source: u64, now: Instant) -> Option<u64> {
-        let key = (why, source);
+    fn take(&mut self, source: u64, now: Instant) -> Option<u64> {
         if self.sources.len() >= SOURCES && now.saturating_duration_since(self.swept) > OF_SOURCE.refill {
             self.swept = now;
-            self.sources.retain(|_, source| source.is_of_interest(now));
+            let left_out = self.sources.extract_if(|_, source| !source.is_of_interest(now));
+            self.others.suppressed += left_out.map(|(_, source)| source.suppressed).sum::<u64>();
         }
         let room = self.sources.len() < SOURCES;
-        let source = match self.sources.entry(key) {
+        let source = match self.sources.entry(source) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) if room => new.insert(Source::new(now)),
             Entry::Vacant(_) => &mut self.others,
         };
-        let of_reason = self.reasons.get_mut(why.0 as usize).and_then(|reasons| reasons.get_mut(why.1 as usize));
-        let may = source.limit.take(now) && of_reason.is_some_and(|limit| limit.take(now));
+        let may = source.limit.take(now) && self.all.take(now);
         if !may {
             source.suppressed += 1;
             return None;
@@ -363,10 +362,8 @@ mod tests {
         assert_eq!(refusals.of(Kind::Frame), 2);
     }
 
-    const WHY: (Kind, Reason) = (Kind::Call, Reason::NotLinked);
-
     fn written(limits: &mut Limits, source: u64, times: usize, now: Instant) -> Vec<u64> {
-        (0..times).filter_map(|_| limits.take(WHY, source, now)).collect()
+        (0..times).filter_map(|_| limits.take(source, now)).collect()
     }
 
     #[test]
@@ -374,9 +371,9 @@ mod tests {
         let (start, burst, refill) = (Instant::now(), OF_SOURCE.burst, OF_SOURCE.refill);
         let mut limits = Limits::new(start);
         assert_eq!(written(&mut limits, 1, 100_000, start).len(), burst as usize);
-        assert_eq!(limits.take(WHY, 1, start + refill / 2), None);
-        assert_eq!(limits.take(WHY, 1, start + refill), Some(100_001 - u64::from(burst)));
-        assert_eq!(limits.take(WHY, 1, start + refill), None);
+        assert_eq!(limits.take(1, start + refill / 2), None);
+        assert_eq!(limits.take(1, start + refill), Some(100_001 - u64::from(burst)));
+        assert_eq!(limits.take(1, start + refill), None);
         let later = written(&mut limits, 1, 100, start + 1_000 * refill);
         assert_eq!(later.len(), burst as usize, "what was not used does not pile up");
         assert_eq!(later.first(), Some(&1));
@@ -387,19 +384,29 @@ mod tests {
         let start = Instant::now();
         let mut limits = Limits::new(start);
         written(&mut limits, 1, 100_000, start);
-        assert_eq!(limits.take(WHY, 2, start), Some(0), "another source");
-        let other = (Kind::Hello, Reason::NotLinked);
-        assert_eq!(limits.take(other, 1, start), Some(0), "another kind");
+        assert_eq!(limits.take(2, start), Some(0), "another source");
     }
 
     #[test]
     fn many_sources_together_are_written_no_more_often_than_their_reason_may_be() {
         let start = Instant::now();
         let mut limits = Limits::new(start);
-        let all = (0..100_000).filter(|source| limits.take(WHY, *source, start).is_some()).count();
+        let all = (0..100_000).filter(|source| limits.take(*source, start).is_some()).count();
         assert_eq!(all, OF_REASON.burst as usize);
         assert!(limits.sources.len() <= SOURCES);
         let later = start + OF_SOURCE.refill * OF_SOURCE.burst;
-        assert_eq!(limits.take(WHY, 1 << 40, later), Some(0), "whoever comes later is told apart again");
+        assert_eq!(limits.take(1 << 40, later), Some(0), "whoever comes later is told apart again");
+        let left_out: u64 = written(&mut limits, u64::MAX, 1, later).iter().sum::<u64>() + limits.others.suppressed;
+        assert_eq!(left_out, 100_000 - u64::from(OF_REASON.burst), "what was left out is not forgotten");
+    }
+
+    #[test]
+    fn a_flood_of_one_reason_hides_no_other() {
+        let refusals = Refusals::default();
+        for _ in 0..10_000 {
+            refusals.note(Kind::Hello, Reason::Malformed, About::default());
+        }
+        let limits = &refusals.limits[Kind::Call as usize][Reason::NotLinked as usize];
+        assert_eq!(limits.lock().take(1, Instant::now()), Some(0));
     }
 }

@@ -120,8 +120,6 @@ pub(crate) struct Session {
     pub(crate) life: Life,
     /// The largest message that both ends can take.
     pub(crate) max_frame: usize,
-    /// Where it takes signs of life.
-    pub(crate) pulse_subject: async_nats::Subject,
     /// Whether the peer takes several frames in one message.
     pub(crate) bundles: bool,
     /// Whether the peer has sealed a frame: only then does it hold the keys.
@@ -145,11 +143,6 @@ impl Session {
             id: keys.id,
             call_subject: subject::call(lattice, &peer.host, peer.boot).into(),
             shared_subject: subject::io_shared(lattice, &peer.host, peer.boot).into(),
-            pulse_subject: if peer.version >= BUNDLES {
-                subject::pulse(lattice, &peer.host, peer.boot).into()
-            } else {
-                subject::io(lattice, &peer.host, peer.boot, no_call(keys.id)).into()
-            },
             peer: peer.host,
             peer_boot: peer.boot,
             lattice: lattice.clone(),
@@ -174,7 +167,7 @@ impl Session {
 
     /// What a frame that belongs to no call is sent under.
     pub(crate) fn no_call(&self) -> CallId {
-        no_call(self.id)
+        CallId(uuid::Uuid::from_u64_pair(0, self.id))
     }
 
     pub(crate) fn is_confirmed(&self) -> bool {
@@ -267,10 +260,6 @@ pub(crate) fn session_of(message: &[u8]) -> Option<SessionId> {
         [FORM, rest @ ..] => rest.first_chunk::<8>().map(|bytes| SessionId::from_be_bytes(*bytes)),
         _ => None,
     }
-}
-
-fn no_call(session: SessionId) -> CallId {
-    CallId(uuid::Uuid::from_u64_pair(0, session))
 }
 
 fn nonce(counter: u64) -> Nonce {

@@ -116,18 +116,17 @@ impl Site {
     ) -> Result<Response<ResponseBody>, Infallible> {
         let (mut parts, body) = request.into_parts();
         let id = CallId::new();
-        // HTTP/1's parser counts by itself, HTTP/2's only the bytes; what is added here is not the client's.
-        let too_many_headers = parts.headers.len() > self.max_headers;
+        // HTTP/1's parser counts by itself, HTTP/2's only the bytes. There cookies may come one by one, and are one field.
+        let cookies = parts.headers.get_all(header::COOKIE).iter().count();
+        let too_many_headers = parts.headers.len() - cookies.saturating_sub(1) > self.max_headers;
         let request_id = request_id(&mut parts.headers, id);
         let nothing_to_read = body.is_end_stream();
         if nothing_to_read {
             in_flight.watch().read_to_its_end();
         }
         let (version, method) = (parts.version, parts.method.clone());
-        let accepted = match too_many_headers {
-            true => Err(Own::too_many_headers()),
-            false => head::accept(&mut parts, self.max_uri),
-        };
+        let accepted =
+            if too_many_headers { Err(Own::too_many_headers()) } else { head::accept(&mut parts, self.max_uri) };
         let mut response = match accepted {
             Err(own) => own.into_response(&request_id, in_flight),
             Ok(()) => {

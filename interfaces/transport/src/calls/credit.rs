@@ -48,14 +48,17 @@ impl Budget {
         self.left.fetch_add(amount, Ordering::Relaxed);
     }
 
-    /// Takes up to `want` for streams that an answer may bring, and less the more are waited for.
+    /// Takes up to `want`, an even number, for the two streams that an answer may bring, and less the more are waited for.
     pub(super) fn take_ahead(&self, want: u64) -> u64 {
         let mut room = 0;
         let _ = self.ahead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
             room = want.min((left / 8).max(LEAST).min(left));
             Some(left - room)
         });
+        // It is for two streams alike.
         let taken = self.take(room, LEAST);
+        self.give(taken % 2);
+        let taken = taken - taken % 2;
         self.settle_ahead(room - taken);
         taken
     }

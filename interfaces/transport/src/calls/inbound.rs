@@ -47,7 +47,6 @@ pub struct Inbound {
     hello: Subscriber,
     call: Subscriber,
     io: Subscriber,
-    pulse: Subscriber,
     outbox: mpsc::Receiver<Post>,
     draining: watch::Receiver<bool>,
 }
@@ -64,18 +63,17 @@ impl Inbound {
     pub(super) async fn subscribe(node: Arc<Node>, outbox: mpsc::Receiver<Post>) -> Result<Self, CallsError> {
         let identity = &node.identity;
         let (lattice, host, boot) = (&identity.lattice, &identity.host, identity.boot);
-        let (data, control) = (&node.client, node.connections.control_or_waiting());
+        let data = &node.client;
         let io = subscribe(data, subject::io_all(lattice, host, boot)).await?;
         let call = subscribe(data, subject::call(lattice, host, boot)).await?;
         let hello = subscribe(data, subject::hello(lattice, host)).await?;
-        let pulse = subscribe(control, subject::pulse(lattice, host, boot)).await?;
         let draining = node.draining.subscribe();
-        Ok(Self { node, hello, call, io, pulse, outbox, draining })
+        Ok(Self { node, hello, call, io, outbox, draining })
     }
 
     /// Reads until `cancel`; then every call that still runs is stopped.
     pub async fn run(self, serve: Arc<dyn Serve>, admit: Arc<dyn AdmitCall>, cancel: CancellationToken) {
-        let Self { node, hello, call, io, pulse, outbox, draining } = self;
+        let Self { node, hello, call, io, outbox, draining } = self;
         let (door, doorkeeper) = door(&node);
         let reader = Reader { node: Arc::clone(&node), serve, admit, door };
         let mut beside = JoinSet::new();
@@ -86,7 +84,7 @@ impl Inbound {
         tokio::select! {
             biased;
             () = cancel.cancelled() => {}
-            () = reader.run(hello, call, io, pulse, draining) => {}
+            () = reader.run(hello, call, io, draining) => {}
         }
         for incoming in node.incoming.values() {
             incoming.cancel();
@@ -112,7 +110,6 @@ impl Reader {
         mut hello: Subscriber,
         mut call: Subscriber,
         mut io: Subscriber,
-        mut pulse: Subscriber,
         draining: watch::Receiver<bool>,
     ) {
         // Dropped when nothing new can come any more: whoever drains waits for that.
@@ -124,10 +121,6 @@ impl Reader {
             }
             tokio::select! {
                 message = io.next() => match message {
-                    Some(message) => self.take_io(message),
-                    None => return,
-                },
-                message = pulse.next() => match message {
                     Some(message) => self.take_io(message),
                     None => return,
                 },
@@ -238,7 +231,7 @@ impl Reader {
                 let now = Monotonic::now();
                 session.note_clock(ping.clock, now);
                 let pong = Ping { nonce: ping.nonce, clock: now };
-                self.node.send_pulse(&session, &Frame::Pong(pong));
+                self.node.send_now(&session, session.no_call(), &Frame::Pong(pong));
             }
             Frame::Pong(pong) => {
                 let now = Monotonic::now();

@@ -169,7 +169,7 @@ impl State {
         }
         if end.is_err() {
             self.discard(budget);
-        } else {
+        } else if !self.abandoned {
             budget.give(self.granted - self.received);
             self.granted = self.received;
         }

@@ -1,14 +1,13 @@
 //! What goes out: sealed frames, alone or together with others of the same session, in the order in which they came.
 //!
 //! ```text
-//! send        a frame of a stream                            waits for room in the outbox
-//! post        the head of a call or a reply ─┬─ alone ─────► straight to the connection
-//!                                            └─ in a crowd ► waits for room in the outbox
-//! send_now    what the reader itself says                    dropped where the outbox is full
-//! send_pulse  signs of life                                  the same, and over the other connection
+//! send      a frame of a stream                            waits for room in the outbox
+//! post      the head of a call or a reply ─┬─ alone ─────► straight to the connection
+//!                                          └─ in a crowd ► waits for room in the outbox
+//! send_now  what the reader itself says                    dropped where the outbox is full
 //!
-//! outbox ─► gathered by session ─┬─ one frame ──────► `call` or `io.<call>`
-//!                                 └─ small ones ─────► one bundle to `call` or `io.shared`
+//! outbox ─► gathered by session ─┬─ one frame ─────► `call` or `io.<call>`
+//!                                └─ small ones ─────► one bundle to `call` or `io.shared`
 //! ```
 
 use std::sync::{Arc, atomic::Ordering};
@@ -52,8 +51,6 @@ const LARGEST: usize = 64 << 10;
 /// What goes through the outbox.
 pub(super) enum Post {
     Sealed(Sealed),
-    /// A sign of life: it does not wait behind the streams.
-    Pulse(Subject, Bytes),
     /// A message that belongs to no session.
     Message {
         subject: Subject,
@@ -82,7 +79,7 @@ struct Together {
 }
 
 impl Node {
-    /// Sends what belongs to the call `id`; waits while the connection is slow, not while it is down.
+    /// Sends what belongs to `call`; waits while the connection is slow, not while it is down.
     pub(super) async fn send(
         &self,
         session: &Arc<Session>,
@@ -117,7 +114,7 @@ impl Node {
         gap > FAR_APART || gap > CLOSE_TOGETHER && self.outgoing.len() + self.incoming.len() <= FEW
     }
 
-    /// Sends what belongs to the call `id` without ever waiting: drops it where the outbox is full.
+    /// Sends what belongs to `call` without ever waiting: drops it where the outbox is full.
     pub(super) fn send_now(&self, session: &Arc<Session>, call: CallId, frame: &Frame) {
         self.post_now(session, call, session.seal(Class::Io, frame, 0));
     }
@@ -129,17 +126,6 @@ impl Node {
             self.outbox.try_send(Post::Sealed(sealed)).is_ok()
         });
         if !sent {
-            count(&self.counters.dropped);
-        }
-    }
-
-    /// Sends a sign of life, or drops it where the outbox is full.
-    ///
-    /// It goes, and comes, over the connection of state and leases: on a slow line seconds of streams wait in front of
-    /// whatever goes over the other one, and a host that is only busy would be taken for gone.
-    pub(super) fn send_pulse(&self, session: &Arc<Session>, frame: &Frame) {
-        let pulse = session.seal(Class::Io, frame, 0).map(|bytes| Post::Pulse(session.pulse_subject.clone(), bytes));
-        if pulse.is_none_or(|pulse| self.outbox.try_send(pulse).is_err()) {
             count(&self.counters.dropped);
         }
     }
@@ -162,14 +148,6 @@ impl Node {
             None => self.client.publish(subject, payload).await,
         };
         published.is_ok()
-    }
-
-    async fn publish_pulse(&self, subject: Subject, sealed: Bytes) -> bool {
-        if !self.connections.data_up() {
-            return false;
-        }
-        let client = self.connections.control().unwrap_or(&self.client);
-        client.publish(subject, sealed).await.is_ok()
     }
 
     async fn publish_together(&self, together: Together) -> bool {
@@ -248,10 +226,6 @@ pub(super) async fn run(node: Arc<Node>, mut outbox: mpsc::Receiver<Post>) {
         for post in batch.drain(..) {
             match post {
                 Post::Sealed(sealed) => sender.gather(sealed).await,
-                Post::Pulse(subject, sealed) => {
-                    let published = sender.node.publish_pulse(subject, sealed).await;
-                    sender.note(published, 1);
-                }
                 Post::Message { subject, payload } => {
                     let published = sender.node.publish(subject, None, payload).await;
                     sender.note(published, 1);

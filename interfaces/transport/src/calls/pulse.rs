@@ -6,8 +6,7 @@
 //! A silent host is pinged on, so that it is known when it is back; after [`GIVE_UP`] the session is let go of.
 //!
 //! After our own connection was away nothing is counted for as long as the other end may need to come back to the
-//! server itself; nor is anything while the server does not answer us between two beats, because then what is missing
-//! may wait on our own line.
+//! server itself.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,10 +15,7 @@ use mesh_lattice::{
     frame::{Frame, Ping},
     invocation::{CallError, Code},
 };
-use tokio::{
-    task::JoinSet,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Node, count};
 use crate::session::{Session, SessionId};
@@ -68,35 +64,15 @@ impl Pulse {
     }
 }
 
-/// Our own line to the server.
-#[derive(Default)]
-struct Line {
-    /// A question to the server that is on its way.
-    asked: JoinSet<()>,
-}
-
-impl Line {
-    /// Whether the server has answered what was asked at the last beat, if anything; asks anew where it is of interest.
-    fn keeps_up(&mut self, node: &Arc<Node>, of_interest: bool) -> bool {
-        while self.asked.try_join_next().is_some() {}
-        let keeps_up = self.asked.is_empty();
-        if keeps_up && of_interest {
-            let node = Arc::clone(node);
-            self.asked.spawn(async move { node.connections.settle_data().await });
-        }
-        keeps_up
-    }
-}
-
 /// Beats for as long as it is polled.
 pub(super) async fn run(node: Arc<Node>) {
     let mut pulses: HashMap<SessionId, Pulse> = HashMap::new();
-    let (mut line, mut tick) = (Line::default(), interval(EVERY));
+    let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
+        let counting = node.connections.settled();
         let watched = node.sessions.watched();
-        let counting = line.keeps_up(&node, !watched.is_empty()) && node.connections.settled();
         pulses.retain(|id, _| watched.iter().any(|session| session.id == *id));
         for session in watched {
             let pulse = pulses.entry(session.id).or_default();
@@ -128,7 +104,7 @@ impl Node {
     /// Asks for a sign of life, and what the other end's clock says.
     pub(super) fn ping(&self, session: &Arc<Session>, now: Monotonic) {
         session.life.ping(now);
-        self.send_pulse(session, &Frame::Ping(Ping { nonce: now.0, clock: now }));
+        self.send_now(session, session.no_call(), &Frame::Ping(Ping { nonce: now.0, clock: now }));
     }
 
     /// Ends what this session has open.

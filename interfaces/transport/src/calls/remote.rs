@@ -42,9 +42,6 @@ const MAX_VALUE: u64 = 64 << 20;
 /// What all values that stream may hold of this host's memory, from their first byte until nobody needs them: in KiB.
 pub(super) const VALUES: usize = 256 << 10;
 
-/// As much of that is taken at once, in KiB.
-const VALUES_STEP: usize = 256;
-
 /// Calls to other hosts. Cheap to clone; works while [`super::Inbound::run`] runs.
 #[derive(Clone)]
 pub struct Remote {
@@ -281,14 +278,16 @@ pub(super) async fn collect(
         let taken = Arc::clone(values).try_acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX));
         taken.map_err(|_| CallError::new(full, format!("there is no room for a value of {length} bytes now")))
     };
-    let mut room = take(VALUES_STEP)?;
+    let mut room = take(0)?;
     stream.grant();
     let mut bytes = Vec::new();
     while let Some(frame) = stream.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        // As it comes: whoever announces much and sends nothing holds next to nothing.
-        while bytes.len() + data.len() > room.num_permits() << 10 {
-            room.merge(take(VALUES_STEP)?);
+        bytes.reserve(data.len());
+        // As it comes, and all that is kept for it: whoever announces much and sends nothing holds nothing.
+        let owed = bytes.capacity().div_ceil(1 << 10).saturating_sub(room.num_permits());
+        if owed > 0 {
+            room.merge(take(owed)?);
         }
         bytes.extend_from_slice(&data);
         if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > length {

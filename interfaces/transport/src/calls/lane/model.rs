@@ -26,6 +26,8 @@ struct Model {
     delivered: u64,
     granted: u64,
     ended: Option<bool>,
+    /// Nobody reads any more.
+    abandoned: bool,
 }
 
 /// The byte at this place of the stream.
@@ -44,7 +46,7 @@ pub(crate) fn drive(script: &[u8]) {
     let mut model = Model::default();
     for step in script.chunks_exact(3).take(2_000) {
         if let [what, high, low] = *step {
-            model.step(&receiver, what % 8, u64::from(u16::from_be_bytes([high, low])));
+            model.step(&receiver, what % 9, u64::from(u16::from_be_bytes([high, low])));
             assert_eq!(budget.outstanding(), model.outstanding(), "no more is held than may come or wait");
         }
     }
@@ -56,6 +58,7 @@ impl Model {
     /// What may come or waits to be read; once there is an end, nothing comes.
     fn outstanding(&self) -> u64 {
         match self.ended {
+            _ if self.abandoned => 0,
             None => self.granted - self.delivered,
             Some(true) => self.received - self.delivered,
             Some(false) => 0,
@@ -69,6 +72,10 @@ impl Model {
             2 => self.push(receiver, self.received, (self.granted - self.received).min(MUCH) + amount % 3),
             3 => self.grant(receiver),
             4 | 5 => self.poll(receiver),
+            8 if amount.is_multiple_of(16) => {
+                receiver.abandon();
+                self.abandoned = true;
+            }
             6 => self.end(receiver, if amount.is_multiple_of(2) { self.received } else { amount }),
             _ if amount.is_multiple_of(16) => {
                 receiver.fail(CallError::new(Code::Cancelled, "the sender gave up"));
@@ -80,7 +87,7 @@ impl Model {
 
     fn push(&mut self, receiver: &Receiver, offset: u64, length: u64) {
         receiver.push(offset, piece(offset, length));
-        if self.ended.is_some() {
+        if self.ended.is_some() || self.abandoned {
             return;
         }
         if offset == self.received && offset + length <= self.granted {
@@ -96,6 +103,9 @@ impl Model {
     }
 
     fn grant(&mut self, receiver: &Receiver) {
+        if self.abandoned {
+            return;
+        }
         if let Some(upto) = receiver.grant() {
             assert!(self.ended.is_none(), "nobody sends any more");
             assert!(upto > self.granted && upto - self.delivered <= WINDOW, "{upto}");
@@ -104,6 +114,9 @@ impl Model {
     }
 
     fn poll(&mut self, receiver: &Receiver) {
+        if self.abandoned {
+            return;
+        }
         match receiver.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Piece::Bytes(bytes)) => {
                 let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
