@@ -1,8 +1,9 @@
 //! The allocator, and what it is told.
 //!
-//! A stream's pieces are allocated on one thread and freed on another, hundreds of megabytes a second, and mimalloc keeps
-//! what is free for a second before the system gets it back: a gigabyte through a host made it larger by 20 to 28 MiB.
-//! With a few milliseconds it is 12 to 15, and requests are served as fast. Any other `MIMALLOC_PURGE_DELAY` has the last word.
+//! A stream's pieces are allocated on one thread and freed on another, hundreds of megabytes a second, and mimalloc
+//! keeps what is free for a second before the system gets it back: a gigabyte through a host made it larger by 18 to 28
+//! MiB. With a few milliseconds it is 9 to 16, and requests are served as fast. Any other `MIMALLOC_PURGE_DELAY` has the
+//! last word.
 
 use libmimalloc_sys::{mi_option_get, mi_option_set, mi_option_t, mi_option_use_numa_nodes};
 use mimalloc::MiMalloc;

@@ -12,7 +12,7 @@
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 use tokio::{
     sync::{Mutex, watch},
@@ -116,11 +116,15 @@ pub fn gauges(pid: i32) -> Vec<(&'static str, f64)> {
 /// The tasks of a host.
 async fn of_host(admin: SocketAddr) -> Result<f64> {
     let page = timeout(Duration::from_secs(2), http::get(admin, "/metrics")).await.context("no answer")??.text();
-    let tasks = page.lines().filter(|line| line.starts_with("mesh_tasks{"));
-    let counts = tasks.map(|line| line.rsplit(' ').next().unwrap_or_default().parse::<f64>());
-    let counts = counts.collect::<Result<Vec<_>, _>>()?;
-    ensure!(!counts.is_empty(), "no tasks in {page}");
-    Ok(counts.iter().sum())
+    Ok(metric(&page, "mesh_tasks", "").with_context(|| format!("no tasks in {page}"))? as f64)
+}
+
+/// A value of a host's `/metrics`, over all series with these labels; nothing where there is none.
+#[must_use]
+pub fn metric(page: &str, name: &str, labels: &str) -> Option<u64> {
+    let named = page.lines().filter_map(|line| line.strip_prefix(name));
+    let with = named.filter(|rest| rest.contains(labels) && rest.starts_with([' ', '{']));
+    with.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<u64>().ok()).reduce(|one, other| one + other)
 }
 
 async fn of_server(monitor: SocketAddr) -> Result<Vec<(&'static str, f64)>> {

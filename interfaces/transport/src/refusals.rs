@@ -3,8 +3,8 @@
 //! One value of a host, shared by whoever refuses: the reader of frames, the handshake, and on the host's side the
 //! admission of calls and the router. The audit log is written at target `audit`, one event for each refusal, and no
 //! more than a few a second for each source and for each reason: an attacker who can make us refuse cannot make us
-//! write, and whoever is refused often hides nobody else. What was left out is said by a later event of that reason, and
-//! the counters miss nothing.
+//! write, and whoever is refused often hides nobody else. What was left out is said by a later event of that reason,
+//! and the counters miss nothing.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -174,34 +174,28 @@ const REASONS: usize = Reason::ALL.len();
 /// The refusals of one host.
 #[derive(Debug)]
 pub struct Refusals {
-    counts: [[AtomicU64; REASONS]; KINDS],
-    limits: [[Mutex<Limits>; REASONS]; KINDS],
+    tallies: [[Tally; REASONS]; KINDS],
     hasher: RandomState,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
         let now = Instant::now();
-        Self {
-            counts: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
-            limits: std::array::from_fn(|_| std::array::from_fn(|_| Mutex::new(Limits::new(now)))),
-            hasher: RandomState::new(),
-        }
+        Self { tallies: std::array::from_fn(|_| std::array::from_fn(|_| Tally::new(now))), hasher: RandomState::new() }
     }
 }
 
 impl Refusals {
     /// Counts a refusal, and writes it down unless too many of its source or reason were.
     pub fn note(&self, kind: Kind, reason: Reason, about: About<'_>) {
-        if let Some(counter) = self.counter(kind, reason) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
+        let Some(tally) = self.tally(kind, reason) else { return };
+        tally.count.fetch_add(1, Ordering::Relaxed);
         if !reason.is_audited() {
             return;
         }
         let source = self.hasher.hash_one((about.peer, about.caller));
-        let limits = self.limits.get(kind as usize).and_then(|reasons| reasons.get(reason as usize));
-        if let Some(suppressed) = limits.and_then(|limits| limits.lock().take(source, Instant::now())) {
+        let suppressed = tally.limits.lock().take(source, Instant::now());
+        if let Some(suppressed) = suppressed {
             write(kind, reason, about, suppressed);
         }
     }
@@ -209,7 +203,7 @@ impl Refusals {
     /// How often this was refused for that.
     #[must_use]
     pub fn count(&self, kind: Kind, reason: Reason) -> u64 {
-        self.counter(kind, reason).map_or(0, |counter| counter.load(Ordering::Relaxed))
+        self.tally(kind, reason).map_or(0, |tally| tally.count.load(Ordering::Relaxed))
     }
 
     /// How often this was refused.
@@ -224,8 +218,8 @@ impl Refusals {
         pairs.map(|(kind, reason)| (kind, reason, self.count(kind, reason))).filter(|(.., count)| *count > 0)
     }
 
-    fn counter(&self, kind: Kind, reason: Reason) -> Option<&AtomicU64> {
-        self.counts.get(kind as usize)?.get(reason as usize)
+    fn tally(&self, kind: Kind, reason: Reason) -> Option<&Tally> {
+        self.tallies.get(kind as usize)?.get(reason as usize)
     }
 }
 
@@ -246,6 +240,19 @@ fn write(kind: Kind, reason: Reason, about: About<'_>, suppressed: u64) {
         suppressed,
         "refused"
     );
+}
+
+/// The refusals of one kind and reason.
+#[derive(Debug)]
+struct Tally {
+    count: AtomicU64,
+    limits: Mutex<Limits>,
+}
+
+impl Tally {
+    fn new(now: Instant) -> Self {
+        Self { count: AtomicU64::new(0), limits: Mutex::new(Limits::new(now)) }
+    }
 }
 
 /// How many events may be written.
@@ -406,7 +413,7 @@ mod tests {
         for _ in 0..10_000 {
             refusals.note(Kind::Hello, Reason::Malformed, About::default());
         }
-        let limits = &refusals.limits[Kind::Call as usize][Reason::NotLinked as usize];
-        assert_eq!(limits.lock().take(1, Instant::now()), Some(0));
+        let tally = refusals.tally(Kind::Call, Reason::NotLinked).unwrap();
+        assert_eq!(tally.limits.lock().take(1, Instant::now()), Some(0));
     }
 }

@@ -116,9 +116,8 @@ impl Site {
     ) -> Result<Response<ResponseBody>, Infallible> {
         let (mut parts, body) = request.into_parts();
         let id = CallId::new();
-        // HTTP/1's parser counts by itself, HTTP/2's only the bytes. There cookies may come one by one, and are one field.
-        let cookies = parts.headers.get_all(header::COOKIE).iter().count();
-        let too_many_headers = parts.headers.len() - cookies.saturating_sub(1) > self.max_headers;
+        // What is added below is not the client's.
+        let too_many_headers = head::has_more_fields_than(&parts.headers, self.max_headers);
         let request_id = request_id(&mut parts.headers, id);
         let nothing_to_read = body.is_end_stream();
         if nothing_to_read {

@@ -56,6 +56,13 @@ pub(crate) fn accept(parts: &mut Parts, max_uri: usize) -> Result<(), Own> {
     Ok(())
 }
 
+/// Whether a head has more fields. HTTP/1's parser counts by itself, HTTP/2's only the bytes; cookies may come one by
+/// one there, and are one field.
+pub(crate) fn has_more_fields_than(headers: &HeaderMap, most: usize) -> bool {
+    let cookies = || headers.get_all(header::COOKIE).iter().count().saturating_sub(1);
+    headers.len() > most && headers.len() - cookies() > most
+}
+
 /// Whether a request asks what the server as a whole can do.
 pub(crate) fn is_for_the_server(parts: &Parts) -> bool {
     parts.method == Method::OPTIONS && parts.uri.path() == "*"

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::{Lattice, READY_WITHIN, free_address};
-use crate::{http, wait::eventually};
+use crate::{http, sample::metric, wait::eventually};
 
 /// What serves the counter's bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,10 +101,7 @@ impl Lattice {
     /// Where the host does not say.
     pub async fn metric(&self, host: usize, name: &str, labels: &str) -> Result<u64> {
         let page = http::get(self.admin(host)?, "/metrics").await?.text();
-        let named = page.lines().filter_map(|line| line.strip_prefix(name));
-        let with = named.filter(|rest| rest.contains(labels) && rest.starts_with([' ', '{']));
-        let values = with.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<u64>().ok());
-        Ok(values.sum())
+        Ok(metric(&page, name, labels).unwrap_or_default())
     }
 
     /// Links an HTTP server to an actor.

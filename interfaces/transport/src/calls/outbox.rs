@@ -71,6 +71,13 @@ pub(super) struct Sealed {
     pub(super) bytes: Bytes,
 }
 
+impl Sealed {
+    /// What belongs to `call`, which its callee took.
+    pub(super) fn io(session: &Arc<Session>, call: CallId, bytes: Bytes) -> Self {
+        Self { session: Arc::clone(session), class: Class::Io, call, copy: None, bytes }
+    }
+}
+
 /// Frames of one session and class, in order: never empty, and more than one only where they fit into one message.
 struct Together {
     first: Sealed,
@@ -94,8 +101,7 @@ impl Node {
         if bytes.len() > session.max_frame {
             return Err(CallError::new(Code::TooLarge, "a frame is larger than the other host takes"));
         }
-        let sealed = Sealed { session: Arc::clone(session), class: Class::Io, call, copy: None, bytes };
-        self.outbox.send(Post::Sealed(sealed)).await.map_err(|_| disconnected())
+        self.outbox.send(Post::Sealed(Sealed::io(session, call, bytes))).await.map_err(|_| disconnected())
     }
 
     /// Sends the head of a call or of its reply: straight to the connection where none was sent a moment ago, so that
@@ -107,7 +113,8 @@ impl Node {
         self.outbox.send(Post::Sealed(sealed)).await.map_err(|_| disconnected())
     }
 
-    /// Whether nobody else is about to send: none was sent for a while, or none a moment ago and hardly any call is open.
+    /// Whether nobody else is about to send: none was sent for a while, or none a moment ago and hardly any call is
+    /// open.
     fn is_alone(&self) -> bool {
         let now = Monotonic::now().0;
         let gap = now.saturating_sub(self.last_post.swap(now, Ordering::Relaxed));
@@ -121,10 +128,8 @@ impl Node {
 
     /// The same for a frame that is sealed already.
     pub(super) fn post_now(&self, session: &Arc<Session>, call: CallId, sealed: Option<Bytes>) {
-        let sent = sealed.is_some_and(|bytes| {
-            let sealed = Sealed { session: Arc::clone(session), class: Class::Io, call, copy: None, bytes };
-            self.outbox.try_send(Post::Sealed(sealed)).is_ok()
-        });
+        let sent =
+            sealed.is_some_and(|bytes| self.outbox.try_send(Post::Sealed(Sealed::io(session, call, bytes))).is_ok());
         if !sent {
             count(&self.counters.dropped);
         }
@@ -173,7 +178,7 @@ impl Node {
 
 impl Together {
     fn new(first: Sealed) -> Self {
-        let size = bundle::size(std::slice::from_ref(&first.bytes));
+        let size = bundle::EMPTY + bundle::room_for(&first.bytes);
         Self { first, more: Vec::new(), size }
     }
 
@@ -188,7 +193,7 @@ impl Together {
 
     /// Takes `next` in, or gives it back where there is no room.
     fn take(&mut self, next: Sealed) -> Option<Sealed> {
-        let size = self.size + bundle::size(std::slice::from_ref(&next.bytes)) - 1;
+        let size = self.size + bundle::room_for(&next.bytes);
         let fits = size <= LARGEST.min(next.session.max_frame) && self.more.len() + 1 < bundle::MOST;
         if !next.session.bundles || !fits || self.first.bytes.len().max(next.bytes.len()) > SMALL {
             return Some(next);

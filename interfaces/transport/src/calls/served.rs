@@ -257,8 +257,7 @@ async fn send_reply(sending: &Sending, reply: &[u8], deadline: Deadline, streams
         }
     }
     let bytes = sending.session.seal_encoded(Class::Io, reply).ok_or_else(unsealed)?;
-    let session = Arc::clone(&sending.session);
-    node.post(Sealed { session, class: Class::Io, call: sending.id, copy: None, bytes }).await
+    node.post(Sealed::io(&sending.session, sending.id, bytes)).await
 }
 
 fn broken() -> CallError {

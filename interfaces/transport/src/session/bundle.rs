@@ -17,14 +17,17 @@ const LENGTH: usize = 4;
 /// Messages in one bundle at most; it is opened in one go, while others wait.
 pub(crate) const MOST: usize = 32;
 
-/// What a bundle of these messages takes.
-pub(crate) fn size(messages: &[Bytes]) -> usize {
-    messages.iter().fold(1, |size, message| size + LENGTH + message.len())
+/// What a bundle takes beside its messages.
+pub(crate) const EMPTY: usize = 1;
+
+/// What a message takes in a bundle.
+pub(crate) fn room_for(message: &Bytes) -> usize {
+    LENGTH + message.len()
 }
 
 /// These messages as one.
 pub(crate) fn join(messages: &[Bytes]) -> Bytes {
-    let mut bundle = BytesMut::with_capacity(size(messages));
+    let mut bundle = BytesMut::with_capacity(EMPTY + messages.iter().map(room_for).sum::<usize>());
     bundle.put_u8(FORM);
     for message in messages {
         bundle.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
@@ -96,7 +99,7 @@ mod tests {
     fn what_is_joined_comes_apart_again_and_what_is_not_a_bundle_is_itself() {
         let messages = [Bytes::from_static(b"one"), Bytes::new(), Bytes::from(vec![2; 70_000])];
         let joined = join(&messages);
-        assert_eq!(joined.len(), size(&messages));
+        assert_eq!(joined.len(), EMPTY + messages.iter().map(room_for).sum::<usize>());
         assert_eq!(all(joined), messages.map(Ok));
         for alone in [Bytes::from_static(&[1, 2, 3]), Bytes::from_static(&[7])] {
             assert_eq!(all(alone.clone()), [Ok(alone)]);
