@@ -6,6 +6,7 @@
 //! | `fds` | `/proc/PID/fd` |
 //! | `tasks` | a host's `/metrics` |
 //! | `subscriptions`, `connections` | nats-server's monitor |
+//! | `live` in KiB: what nats-server's collector found in use | its monitor: half of the heap at which it runs next |
 //!
 //! A slope is fitted by least squares; a process is told by a name of the scenario's, so that the one that came after a
 //! restart continues the series only where the scenario says so.
@@ -128,11 +129,19 @@ pub fn metric(page: &str, name: &str, labels: &str) -> Option<u64> {
 }
 
 async fn of_server(monitor: SocketAddr) -> Result<Vec<(&'static str, f64)>> {
-    let answer = timeout(Duration::from_secs(2), http::get(monitor, "/varz")).await.context("no answer")??;
-    let varz: Value = serde_json::from_slice(&answer.body)?;
-    let number = |field: &str| varz.get(field).and_then(Value::as_f64);
-    let all = [("subscriptions", number("subscriptions")), ("connections", number("connections"))];
+    let (of_server, of_runtime) = (page(monitor, "/varz").await?, page(monitor, "/debug/vars").await?);
+    let number = |page: &Value, field: &str| page.pointer(field).and_then(Value::as_f64);
+    let all = [
+        ("subscriptions", number(&of_server, "/subscriptions")),
+        ("connections", number(&of_server, "/connections")),
+        ("live", number(&of_runtime, "/memstats/NextGC").map(|next| next / 2.0 / 1_024.0)),
+    ];
     Ok(all.into_iter().filter_map(|(gauge, value)| Some((gauge, value?))).collect())
+}
+
+async fn page(monitor: SocketAddr, path: &str) -> Result<Value> {
+    let answer = timeout(Duration::from_secs(2), http::get(monitor, path)).await.context("no answer")??;
+    Ok(serde_json::from_slice(&answer.body)?)
 }
 
 /// How much a series grows in a second, by least squares; 0 for less than two points.
