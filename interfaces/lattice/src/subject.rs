@@ -5,6 +5,7 @@
 //! mesh.<lattice>.h.<host>.hello              finds the boot of a host and makes a session
 //! mesh.<lattice>.h.<host>.<boot>.call        new calls
 //! mesh.<lattice>.h.<host>.<boot>.io.>        what belongs to calls already taken
+//! mesh.<lattice>.h.<host>.<boot>.pulse       signs of life beside the calls
 //! mesh.<lattice>.h.<host>.hail               finds the boot of a host for a person's call
 //! mesh.<lattice>.h.<host>.<boot>.operate     calls that people sign
 //! mesh.<lattice>.h.<host>.logs               asks a host for what its actors printed
@@ -75,6 +76,12 @@ pub fn copies_of(subject: &str) -> impl Iterator<Item = (CallId, u32)> {
         let (call, copy) = copy.split_once('_')?;
         Some((call.parse().ok()?, copy.parse().ok()?))
     })
+}
+
+/// Where one boot of a host is asked for signs of life beside its calls, and answered.
+#[must_use]
+pub fn pulse(lattice: &LatticeName, host: &HostId, boot: BootId) -> String {
+    format!("mesh.{lattice}.h.{host}.{boot}.pulse")
 }
 
 /// Everything that belongs to calls in the hands of one boot of a host.

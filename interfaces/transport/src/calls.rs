@@ -6,6 +6,7 @@
 //!              ◄── io ────  Reply │ Busy │ Accepted, then Reply │ "no responders": looked into
 //!              ── io ────►  the same call again, after silence: answered as before, never run twice
 //!              ◄── io ───►  StreamData under StreamCredit, StreamEnd, StreamAbort, Cancel, Ping, Pong, Drain
+//!              ◄── pulse ►  Ping, Pong: over the connection of leases, where nothing comes over this one
 //! ```
 //!
 //! | module | owns |

@@ -2,10 +2,10 @@
 //!
 //! A sealed message is `[1][session: 8][counter: 8][ciphertext][tag: 16]`. The frame is sealed with AES-256-GCM under
 //! the key of its direction; the counter is the nonce, and never repeats because one atomic number of the session
-//! makes it. The 17 bytes in front and the subject's class (`call` or `io`) are authenticated with it, so that a frame
-//! cannot be moved to another session, another place in the order or another subject. A window of counters for each
-//! class lets frames overtake each other a little, and none be taken twice. Several sealed messages may travel in one:
-//! see [`bundle`].
+//! makes it. The 17 bytes in front and the subject's class (`call`, `io` or `pulse`) are authenticated with it, so that a
+//! frame cannot be moved to another session, another place in the order or another subject. A window of counters for
+//! each class lets frames overtake each other a little, and none be taken twice. Several sealed messages may travel in
+//! one: see [`bundle`].
 //!
 //! A session proves the *host*. It ends with either boot; it is never resumed.
 
@@ -65,6 +65,8 @@ pub(crate) enum Class {
     Call = 1,
     /// What belongs to calls already taken.
     Io = 2,
+    /// Signs of life that do not come the way of the calls, and say nothing of that way.
+    Pulse = 3,
 }
 
 /// Why a sealed message is not taken.
@@ -112,7 +114,7 @@ pub(crate) struct Session {
     seal: LessSafeKey,
     open: LessSafeKey,
     counter: AtomicU64,
-    windows: [Mutex<Window>; 2],
+    windows: [Mutex<Window>; 3],
     clock: Mutex<PeerClock>,
     /// What the peer's clock said last; none where only the peer has asked.
     reading: Mutex<Option<Reading>>,
@@ -149,7 +151,7 @@ impl Session {
             seal: key(&keys.seal)?,
             open: key(&keys.open)?,
             counter: AtomicU64::new(0),
-            windows: [Mutex::new(Window::default()), Mutex::new(Window::default())],
+            windows: Default::default(),
             clock: Mutex::new(PeerClock::new(peer.clock, Monotonic::now())),
             reading: Mutex::new(None),
             life: Life::default(),
@@ -163,6 +165,11 @@ impl Session {
     /// Where the peer takes what belongs to the call `id`.
     pub(crate) fn io_subject(&self, id: CallId) -> String {
         subject::io(&self.lattice, &self.peer, self.peer_boot, id)
+    }
+
+    /// Where the peer is asked for signs of life beside its calls.
+    pub(crate) fn pulse_subject(&self) -> String {
+        subject::pulse(&self.lattice, &self.peer, self.peer_boot)
     }
 
     /// What a frame that belongs to no call is sent under.
@@ -206,10 +213,11 @@ impl Session {
         let additional = aad(class, prefix).ok_or(Rejected::Malformed)?;
         let length = self.open.open_in_place(nonce(counter), additional, sealed).map_err(|_| Rejected::Unauthentic)?;
         let end = PREFIX + length.len();
-        let [call, io] = &self.windows;
+        let [call, io, pulse] = &self.windows;
         let window = match class {
             Class::Call => call,
             Class::Io => io,
+            Class::Pulse => pulse,
         };
         if !window.lock().take(counter) {
             return Err(Rejected::Replayed);
@@ -217,7 +225,9 @@ impl Session {
         if !self.confirmed.load(Ordering::Relaxed) {
             self.confirmed.store(true, Ordering::Relaxed);
         }
-        self.life.hear();
+        if class != Class::Pulse {
+            self.life.hear();
+        }
         Ok(Bytes::from(message).slice(PREFIX..end))
     }
 
@@ -329,7 +339,23 @@ pub(crate) mod tests {
             assert!(other.open(Class::Call, &sealed[..end]).is_err());
         }
         assert_eq!(other.open(Class::Io, &sealed), Err(Rejected::Unauthentic), "another subject");
+        assert_eq!(other.open(Class::Pulse, &sealed), Err(Rejected::Unauthentic), "another subject");
         assert_eq!(one.open(Class::Call, &sealed), Err(Rejected::Unauthentic), "its own sender");
         assert!(other.open(Class::Call, &sealed).is_ok(), "none of that used the frame up");
+    }
+
+    #[test]
+    fn a_sign_of_life_says_nothing_of_the_way_of_the_calls_and_pushes_none_of_them_out() {
+        let (one, other) = pair();
+        other.life.ask(Monotonic(1));
+        let sealed = one.seal(Class::Io, &cancel(), 0).unwrap();
+        for _ in 0..40_000 {
+            let pulse = one.seal(Class::Pulse, &Frame::Drain, 0).unwrap();
+            assert!(other.open(Class::Pulse, &pulse).is_ok());
+            assert_eq!(other.open(Class::Pulse, &pulse), Err(Rejected::Replayed));
+        }
+        assert!(other.life.is_unheard_since(Monotonic(1)) && !other.life.was_heard());
+        assert!(other.open(Class::Io, &sealed).is_ok(), "it waited behind streams meanwhile");
+        assert!(!other.life.is_unheard_since(Monotonic(1)) && other.life.was_heard());
     }
 }

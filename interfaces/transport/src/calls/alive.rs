@@ -1,6 +1,6 @@
 //! Whether a boot lives that has called here and holds what it was given: nobody waits for an answer of it, so that
-//! [`super::pulse`] does not beat for it. It is asked by sealed pings: what others say of it, or that nobody listens
-//! there, proves nothing.
+//! [`super::pulse`] does not beat for it. It is asked by sealed pings, the way of the calls and beside it: what others
+//! say of it, or that nobody listens there, proves nothing.
 
 use futures::{FutureExt as _, future::BoxFuture};
 use mesh_lattice::{
@@ -25,9 +25,12 @@ impl Remote {
                 return true;
             }
             let asked = Monotonic::now();
-            sessions.iter().for_each(|session| node.ping(session, asked));
+            for session in &sessions {
+                node.ping(session, asked);
+                node.ping_beside(session, asked);
+            }
             sleep(EVERY).await;
-            if sessions.iter().any(|session| !session.life.is_unheard_since(asked)) {
+            if sessions.iter().any(|one| !one.life.is_unheard_since(asked) || one.life.assured() >= asked) {
                 return true;
             }
             if sessions.iter().all(|session| node.sessions.is_succeeded(session)) {

@@ -47,6 +47,7 @@ pub struct Inbound {
     hello: Subscriber,
     call: Subscriber,
     io: Subscriber,
+    pulse: Subscriber,
     outbox: mpsc::Receiver<Post>,
     draining: watch::Receiver<bool>,
 }
@@ -67,13 +68,14 @@ impl Inbound {
         let io = subscribe(data, subject::io_all(lattice, host, boot)).await?;
         let call = subscribe(data, subject::call(lattice, host, boot)).await?;
         let hello = subscribe(data, subject::hello(lattice, host)).await?;
+        let pulse = subscribe(node.connections.control_or_waiting(), subject::pulse(lattice, host, boot)).await?;
         let draining = node.draining.subscribe();
-        Ok(Self { node, hello, call, io, outbox, draining })
+        Ok(Self { node, hello, call, io, pulse, outbox, draining })
     }
 
     /// Reads until `cancel`; then every call that still runs is stopped.
     pub async fn run(self, serve: Arc<dyn Serve>, admit: Arc<dyn AdmitCall>, cancel: CancellationToken) {
-        let Self { node, hello, call, io, outbox, draining } = self;
+        let Self { node, hello, call, io, pulse, outbox, draining } = self;
         let (door, doorkeeper) = door(&node);
         let reader = Reader { node: Arc::clone(&node), serve, admit, door };
         let mut beside = JoinSet::new();
@@ -81,6 +83,7 @@ impl Inbound {
         beside.spawn(outbox::run(Arc::clone(&node), outbox));
         beside.spawn(doorkeeper.run());
         beside.spawn(pulse::run(Arc::clone(&node)));
+        beside.spawn(pulse::answer(Arc::clone(&node), pulse));
         tokio::select! {
             biased;
             () = cancel.cancelled() => {}
@@ -154,41 +157,12 @@ impl Reader {
     /// The frames of a message that are to be believed.
     fn open_all(&self, class: Class, message: Bytes) -> impl Iterator<Item = (Arc<Session>, Frame)> {
         bundle::split(message).filter_map(move |sealed| match sealed {
-            Ok(sealed) => self.open(class, sealed),
+            Ok(sealed) => self.node.open(class, sealed),
             Err(rejected) => {
-                self.reject(None, rejected);
+                self.node.reject(None, rejected);
                 None
             }
         })
-    }
-
-    fn open(&self, class: Class, sealed: Bytes) -> Option<(Arc<Session>, Frame)> {
-        let Some(id) = session_of(&sealed) else {
-            self.reject(None, Rejected::Malformed);
-            return None;
-        };
-        let Some(session) = self.node.sessions.get(id) else {
-            self.reject(None, Rejected::UnknownSession);
-            return None;
-        };
-        let silent = session.life.is_silent();
-        let opened = session.open(class, &sealed);
-        if silent && opened.is_ok() {
-            self.node.sessions.revive(&session);
-        }
-        match opened.and_then(|bytes| Frame::decode(&bytes).map_err(|_| Rejected::Malformed)) {
-            Ok(frame) => Some((session, frame)),
-            Err(rejected) => {
-                self.reject(Some(&session), rejected);
-                None
-            }
-        }
-    }
-
-    /// Counts a frame that is not taken; `session` is the one that it names.
-    fn reject(&self, session: Option<&Session>, rejected: Rejected) {
-        let about = session.map_or_else(About::default, |session| About::host(&session.peer));
-        self.node.refusals.note(Kind::Frame, rejected.reason(), about);
     }
 
     fn take_io(&self, message: Message) {
@@ -243,7 +217,7 @@ impl Reader {
             }
             Frame::Unknown(kind) => self.unsupported(&session, kind),
             Frame::Drain => self.node.sessions.leave(&session, GONE_PAUSE),
-            Frame::Hello(_) => self.reject(Some(&session), Rejected::Malformed),
+            Frame::Hello(_) => self.node.reject(Some(&session), Rejected::Malformed),
         }
     }
 
@@ -302,9 +276,41 @@ impl Reader {
             match frame {
                 Frame::Call(call, bytes) => self.judge_call(session, *call, bytes, Copy::First),
                 Frame::Unknown(kind) => self.unsupported(&session, kind),
-                _ => self.reject(Some(&session), Rejected::Malformed),
+                _ => self.node.reject(Some(&session), Rejected::Malformed),
             }
         }
+    }
+}
+
+impl Node {
+    /// The frame, where it is to be believed; what is not is counted.
+    pub(super) fn open(&self, class: Class, sealed: Bytes) -> Option<(Arc<Session>, Frame)> {
+        let Some(id) = session_of(&sealed) else {
+            self.reject(None, Rejected::Malformed);
+            return None;
+        };
+        let Some(session) = self.sessions.get(id) else {
+            self.reject(None, Rejected::UnknownSession);
+            return None;
+        };
+        let silent = session.life.is_silent();
+        let opened = session.open(class, &sealed);
+        if silent && !session.life.is_silent() {
+            self.sessions.revive(&session);
+        }
+        match opened.and_then(|bytes| Frame::decode(&bytes).map_err(|_| Rejected::Malformed)) {
+            Ok(frame) => Some((session, frame)),
+            Err(rejected) => {
+                self.reject(Some(&session), rejected);
+                None
+            }
+        }
+    }
+
+    /// Counts a frame that is not taken; `session` is the one that it names.
+    pub(super) fn reject(&self, session: Option<&Session>, rejected: Rejected) {
+        let about = session.map_or_else(About::default, |session| About::host(&session.peer));
+        self.refusals.note(Kind::Frame, rejected.reason(), about);
     }
 }
 

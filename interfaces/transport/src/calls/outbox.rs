@@ -5,6 +5,7 @@
 //! post      the head of a call or a reply ─┬─ alone ─────► straight to the connection
 //!                                          └─ in a crowd ► waits for room in the outbox
 //! send_now  what the reader itself says                    dropped where the outbox is full
+//! pulse     a sign of life                                 at once over the other connection, or dropped
 //!
 //! outbox ─► gathered by session ─┬─ one frame ─────► `call` or `io.<call>`
 //!                                └─ small ones ─────► one bundle to `call` or `io.shared`
@@ -14,6 +15,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use async_nats::Subject;
 use bytes::Bytes;
+use futures::FutureExt as _;
 use mesh_lattice::{
     clock::Monotonic,
     frame::Frame,
@@ -21,7 +23,10 @@ use mesh_lattice::{
     invocation::{CallError, Code},
     subject,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::unconstrained,
+};
 
 use super::{Node, count, disconnected, unsealed};
 use crate::session::{Class, Session, bundle};
@@ -135,6 +140,19 @@ impl Node {
         }
     }
 
+    /// Sends a sign of life over the connection of leases, where no stream is in front of it; drops what cannot be sent
+    /// at once. Nothing is said there that holds only while calls can come too.
+    pub(super) fn pulse(&self, session: &Session, frame: &Frame) {
+        let Some(control) = self.connections.control().ok().filter(|_| self.connections.data_up()) else { return };
+        let sent = session.seal(Class::Pulse, frame, 0).and_then(|sealed| {
+            // A task that had much to do is not to be held up, nor to drop it, for the sake of others.
+            unconstrained(control.publish(session.pulse_subject(), sealed)).now_or_never()
+        });
+        if !matches!(sent, Some(Ok(()))) {
+            count(&self.counters.dropped);
+        }
+    }
+
     /// Waits until the server has what was sent before.
     pub(super) async fn settle(&self) {
         let (published, done) = oneshot::channel();
@@ -165,6 +183,7 @@ impl Node {
             Class::Call => first.session.call_subject.clone(),
             Class::Io if more.is_empty() => first.session.io_subject(first.call).into(),
             Class::Io => first.session.shared_subject.clone(),
+            Class::Pulse => first.session.pulse_subject().into(),
         };
         let payload = if more.is_empty() {
             first.bytes

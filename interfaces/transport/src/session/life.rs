@@ -42,6 +42,8 @@ pub(crate) struct Life {
     round_trip: AtomicU64,
     /// When it was pinged last, in microseconds of our clock.
     pinged: AtomicU64,
+    /// When the last question that it answered beside the calls was sent, in microseconds of our clock.
+    assured: AtomicU64,
     /// Calls of ours that it holds.
     open: AtomicUsize,
     /// Who waits for a sign of it, and how many do.
@@ -175,6 +177,16 @@ impl Life {
         last
     }
 
+    /// It answered, beside the calls, what it was asked at `sent`: it lives, and whether calls reach it is not known.
+    pub(crate) fn assure(&self, sent: Monotonic, now: Monotonic) {
+        self.assured.fetch_max(sent.min(now).0, Ordering::Relaxed);
+    }
+
+    /// When it certainly lived, as far as it said so beside the calls.
+    pub(crate) fn assured(&self) -> Monotonic {
+        Monotonic(self.assured.load(Ordering::Relaxed))
+    }
+
     /// How long nothing may come before it counts as silence.
     pub(crate) fn silence(&self) -> Duration {
         SHORTEST_SILENCE.max(Duration::from_micros(3 * self.round_trip.load(Ordering::Relaxed)))
@@ -244,6 +256,18 @@ mod tests {
         assert!(!life.is_doubtful(|| at(90)) && !life.is_unheard_since(at(30)));
         life.ask(at(60));
         assert!(!life.is_unheard_since(at(30)), "something came after that");
+    }
+
+    #[test]
+    fn whoever_is_assured_to_live_is_as_silent_as_before() {
+        let life = Life::default();
+        life.fall_silent();
+        life.ask(Monotonic(50));
+        for (sent, assured) in [(70, 70), (60, 70), (500, 100)] {
+            life.assure(Monotonic(sent), Monotonic(100));
+            assert_eq!(life.assured(), Monotonic(assured), "never later than now");
+        }
+        assert!(life.is_silent() && life.is_unheard_since(Monotonic(50)) && !life.was_heard());
     }
 
     #[tokio::test]

@@ -9,12 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mesh_lattice::{CallId, Code, Deadline, Invocation, Params, Reply, Serve};
+use http_body_util::BodyExt as _;
+use mesh_lattice::{CallId, Code, Deadline, Invocation, Params, Reply, Serve, invocation::full_body};
 use tokio::task::JoinSet;
 
 use crate::{
     fixture::{Enrolled, Host, Server, begin, call, echo, end, eventually, gated, pattern, result, serving, soon},
-    proxy::{Proxy, Verdict, Way},
+    proxy::{Proxy, Seen, Verdict, Way},
 };
 
 /// How often each call ran.
@@ -279,6 +280,71 @@ async fn a_host_that_says_nothing_is_known_within_a_second_and_its_calls_are_los
     eventually("it is heard again", || async { !one.remote.is_silent(&other.id) }).await;
     println!("heard again {:?} after it could be", back.elapsed());
     one.remote.call(&other.id, call("go", "")).await.unwrap();
+}
+
+/// Each frame of a stream takes as long as at 150 KiB a second.
+fn slow_line(way: Way) -> impl Fn(Seen<'_>) -> Verdict {
+    move |message| match message.length {
+        length @ 10_000.. if message.way == way => Verdict::Slow(Duration::from_secs_f64(length as f64 / 150_000.0)),
+        _ => Verdict::Pass,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_on_a_slow_line_is_not_taken_for_gone_and_takes_nobody_for_gone() {
+    let (server, enrolled) = (Server::start().await, Enrolled::default());
+    let proxy = Proxy::start(server.port).await;
+    let edge = serving(|invocation| async move {
+        if invocation.operation.as_ref() == "wait" {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+        Ok(Reply { body: Some(full_body(pattern(900_000))), ..Reply::wire("done") })
+    });
+    let edge = Host::through(&proxy, &enrolled, edge).await;
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let slow = serving(|_| async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        Ok(Reply::wire("done"))
+    });
+    let third = Host::start(&server, &enrolled, slow).await;
+    one.remote.call(&edge.id, call("go", "")).await.unwrap();
+    third.remote.call(&edge.id, call("go", "")).await.unwrap();
+    for way in [Way::Out, Way::In] {
+        proxy.rule(slow_line(way));
+        let mut sent = call("go", "");
+        if way == Way::In {
+            sent.body = Some(full_body(pattern(900_000)));
+        }
+        // Six seconds of streams on the line, and meanwhile calls between the edge and a host that has no part in it.
+        let streams = one.remote.call(&edge.id, sent).await.unwrap();
+        let (to, from) = (begin(&third, &edge, call("wait", "")), begin(&edge, &third, call("wait", "")));
+        let started = Instant::now();
+        end(from).await.unwrap();
+        end(to).await.unwrap();
+        println!("{way:?}: both calls were answered after {:?}", started.elapsed());
+        assert!(streams.body.unwrap().collect().await.unwrap().to_bytes() == pattern(900_000));
+    }
+    assert_eq!(one.remote.stats().lost + third.remote.stats().lost + edge.remote.stats().lost, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_lives_where_no_call_reaches_it_is_silent_and_keeps_what_it_holds() {
+    let (serve, gate) = gated();
+    let Pair { one, other, proxy, _server } = Pair::callee_behind_proxy(serve).await;
+    let held = begin(&one, &other, call("wait", ""));
+    eventually("it runs", || async { one.remote.stats().accepted == 1 }).await;
+    proxy.rule(|message| if message.subject.ends_with(".pulse") { Verdict::Pass } else { Verdict::Lose });
+    eventually("it is silent", || async { one.remote.is_silent(&other.id) }).await;
+    let silent = Instant::now();
+    while silent.elapsed() < Duration::from_secs(4) {
+        assert!(one.remote.is_silent(&other.id), "signs of life beside the calls bring no new ones there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(one.remote.stats().lost, 0, "it answers that it lives");
+    proxy.pass();
+    gate.notify_one();
+    end(held).await.unwrap();
+    assert!(!one.remote.is_silent(&other.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,6 +45,8 @@ pub(crate) enum Verdict {
     Twice,
     /// Later than what follows it.
     Late(Duration),
+    /// It takes so long on the line, and what follows on this connection waits behind it.
+    Slow(Duration),
 }
 
 type Rule = Arc<dyn Fn(Seen<'_>) -> Verdict + Send + Sync>;
@@ -132,6 +134,10 @@ async fn pump(
                 Verdict::Pass => 1,
                 Verdict::Lose => 0,
                 Verdict::Twice => 2,
+                Verdict::Slow(takes) => {
+                    tokio::time::sleep(takes).await;
+                    1
+                }
                 Verdict::Late(delay) => {
                     let (late, bytes) = (late.clone(), bytes.clone());
                     delays.spawn(async move {
