@@ -189,7 +189,10 @@ impl Reader {
             }),
             Frame::Call(call, bytes) => self.judge_call(session, *call, bytes, Copy::Again),
             Frame::StreamData(data, bytes) => {
-                self.with_receiver(&session, data.id, data.lane, |receiver| receiver.push(data.offset, bytes));
+                let round_trip = session.life.nearest();
+                self.with_receiver(&session, data.id, data.lane, |receiver| {
+                    receiver.push(data.offset, bytes, round_trip);
+                });
             }
             Frame::StreamEnd(end) => {
                 self.with_receiver(&session, end.id, end.lane, |receiver| receiver.end(*end));

@@ -136,6 +136,13 @@ impl Node {
         self.send_now(session, session.no_call(), &Frame::Ping(Ping { nonce: now.0, clock: now }));
     }
 
+    /// Reads the other end's clock, and how far away it is, where that is not known or was read long ago.
+    pub(super) fn measure(&self, session: &Arc<Session>, now: Monotonic) {
+        if session.is_reading_old(now) && now.since(session.life.pinged()) > session.life.silence() {
+            self.ping(session, now);
+        }
+    }
+
     /// Asks for a sign of life on the way that streams do not go.
     pub(super) fn ping_beside(&self, session: &Session, now: Monotonic) {
         self.pulse(session, &Frame::Ping(Ping { nonce: now.0, clock: now }));

@@ -26,6 +26,12 @@ const SHORTEST_SILENCE: Duration = Duration::from_millis(250);
 /// or announced within 25 ms.
 const DOUBT: Duration = Duration::from_millis(40);
 
+/// The shortest round trip is that of so long: a line that has become a longer one is not known by what it was.
+const REMEMBERED: Duration = Duration::from_secs(30);
+
+/// No line is longer than this: what takes longer waits somewhere.
+const FARTHEST: Duration = Duration::from_secs(1);
+
 /// What is known of the other end.
 #[derive(Default)]
 pub(crate) struct Life {
@@ -40,6 +46,10 @@ pub(crate) struct Life {
     leaving: AtomicBool,
     /// Smoothed, in microseconds; 0 where none was measured.
     round_trip: AtomicU64,
+    /// The shortest one of late, in microseconds; 0 where none was measured.
+    nearest: AtomicU64,
+    /// When that was measured, in microseconds of our clock.
+    nearest_since: AtomicU64,
     /// When it was pinged last, in microseconds of our clock.
     pinged: AtomicU64,
     /// When the last question that it answered beside the calls was sent, in microseconds of our clock.
@@ -146,14 +156,24 @@ impl Life {
         self.silent.load(Ordering::Relaxed)
     }
 
-    /// Notes how long a question and its answer took.
-    pub(crate) fn note_round_trip(&self, measured: Duration) {
+    /// Notes how long a question took whose answer came now.
+    pub(crate) fn note_round_trip(&self, measured: Duration, now: Monotonic) {
         let measured = u64::try_from(measured.as_micros()).unwrap_or(u64::MAX).clamp(1, 60_000_000);
+        let (nearest, since) = (self.nearest(), Monotonic(self.nearest_since.load(Ordering::Relaxed)));
+        if nearest.is_zero() || Duration::from_micros(measured) <= nearest || now.since(since) > REMEMBERED {
+            self.nearest.store(measured, Ordering::Relaxed);
+            self.nearest_since.store(now.0, Ordering::Relaxed);
+        }
         let smoothed = match self.round_trip.load(Ordering::Relaxed) {
             0 => measured,
             before => (before * 7 + measured) / 8,
         };
         self.round_trip.store(smoothed.max(1), Ordering::Relaxed);
+    }
+
+    /// How long a question and its answer take where nothing is in their way, as far as that is known.
+    pub(crate) fn nearest(&self) -> Duration {
+        Duration::from_micros(self.nearest.load(Ordering::Relaxed)).min(FARTHEST)
     }
 
     /// It is pinged.
@@ -172,7 +192,7 @@ impl Life {
     pub(crate) fn pong(&self, sent: Monotonic, now: Monotonic) -> bool {
         let last = sent.0 == self.pinged.load(Ordering::Relaxed);
         if last {
-            self.note_round_trip(now.since(sent));
+            self.note_round_trip(now.since(sent), now);
         }
         last
     }
@@ -214,12 +234,20 @@ mod tests {
     fn silence_is_a_quarter_of_a_second_or_three_round_trips() {
         let life = Life::default();
         assert_eq!(life.silence(), Duration::from_millis(250));
-        life.note_round_trip(Duration::from_millis(2));
+        let at = |seconds: u64| Monotonic(seconds * 1_000_000);
+        life.note_round_trip(Duration::from_millis(2), at(1));
         assert_eq!(life.silence(), Duration::from_millis(250));
         for _ in 0..100 {
-            life.note_round_trip(Duration::from_millis(200));
+            life.note_round_trip(Duration::from_millis(200), at(31));
         }
         assert!(life.silence() > Duration::from_millis(590) && life.silence() <= Duration::from_millis(600));
+        assert_eq!(life.nearest(), Duration::from_millis(2));
+        life.note_round_trip(Duration::from_millis(700), at(32));
+        assert_eq!(life.nearest(), Duration::from_millis(700), "what was half a minute ago says nothing");
+        life.note_round_trip(Duration::from_millis(300), at(33));
+        assert_eq!(life.nearest(), Duration::from_millis(300));
+        life.note_round_trip(Duration::from_secs(9), at(64));
+        assert_eq!(life.nearest(), FARTHEST);
     }
 
     #[test]
@@ -245,7 +273,7 @@ mod tests {
     #[test]
     fn whoever_owes_an_answer_for_too_long_is_doubtful_until_it_is_heard() {
         let life = Life::default();
-        life.note_round_trip(Duration::from_millis(5));
+        life.note_round_trip(Duration::from_millis(5), Monotonic(1));
         let at = |ms: u64| Monotonic(1_000_000 + ms * 1_000);
         assert!(!life.is_doubtful(|| at(1_000)), "it was asked nothing");
         life.ask(at(0));

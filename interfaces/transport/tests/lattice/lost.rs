@@ -285,7 +285,7 @@ async fn a_host_that_says_nothing_is_known_within_a_second_and_its_calls_are_los
 /// Each frame of a stream takes as long as at 150 KiB a second.
 fn slow_line(way: Way) -> impl Fn(Seen<'_>) -> Verdict {
     move |message| match message.length {
-        length @ 10_000.. if message.way == way => Verdict::Slow(Duration::from_secs_f64(length as f64 / 150_000.0)),
+        length @ 1_000.. if message.way == way => Verdict::Slow(Duration::from_secs_f64(length as f64 / 150_000.0)),
         _ => Verdict::Pass,
     }
 }
@@ -325,6 +325,71 @@ async fn a_host_on_a_slow_line_is_not_taken_for_gone_and_takes_nobody_for_gone()
         assert!(streams.body.unwrap().collect().await.unwrap().to_bytes() == pattern(900_000));
     }
     assert_eq!(one.remote.stats().lost + third.remote.stats().lost + edge.remote.stats().lost, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_wait_a_moment_and_no_longer_behind_streams_on_a_slow_line() {
+    let (server, enrolled) = (Server::start().await, Enrolled::default());
+    let proxy = Proxy::start(server.port).await;
+    let serve = serving(|invocation| async move {
+        let read = invocation.operation.as_ref() == "read";
+        let body = read.then(|| invocation.body.unwrap_or_else(|| full_body(pattern(4_000_000))));
+        Ok(Reply { body, ..Reply::wire("done") })
+    });
+    let edge = Host::through(&proxy, &enrolled, serve).await;
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let third = Host::start(&server, &enrolled, echo()).await;
+    for (from, to) in [(&one, &edge), (&third, &edge), (&edge, &third)] {
+        from.remote.call(&to.id, call("go", "")).await.unwrap();
+    }
+    for way in [Way::Out, Way::In] {
+        proxy.rule(slow_line(way));
+        let mut upload = call("read", "");
+        if way == Way::In {
+            upload.body = Some(full_body(pattern(4_000_000)));
+        }
+        let reading = one.remote.call(&edge.id, upload).await.unwrap().body.unwrap();
+        let mut stream = JoinSet::from_iter([reading.collect()]);
+        // What the stream begins with is over by now.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let mut longest = Duration::ZERO;
+        for _ in 0..5 {
+            for (from, to) in [(&third, &edge), (&edge, &third)] {
+                let begun = Instant::now();
+                from.remote.call(&to.id, call("go", "")).await.unwrap();
+                longest = longest.max(begun.elapsed());
+            }
+        }
+        println!("{way:?}: the slowest call beside a stream took {longest:?}");
+        assert!(longest < Duration::from_millis(1_500), "three times the promised half second");
+        assert!(stream.try_join_next().is_none(), "it was on its way all the time");
+        proxy.pass();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_use_a_line_that_is_far_away_in_either_direction() {
+    let (server, enrolled) = (Server::start().await, Enrolled::default());
+    let proxy = Proxy::start(server.port).await;
+    let serve = serving(|invocation| async move {
+        let body = match invocation.body {
+            Some(body) => body.collect().await?.to_bytes().len().to_string().into(),
+            None => pattern(1_500_000),
+        };
+        Ok(Reply { body: Some(full_body(body)), ..Reply::wire("done") })
+    });
+    let one = Host::start(&server, &enrolled, echo()).await;
+    let other = Host::through(&proxy, &enrolled, serve).await;
+    proxy.rule(|_| Verdict::Late(Duration::from_millis(300)));
+    for upload in [true, false] {
+        let mut sent = call("read", "");
+        sent.body = upload.then(|| full_body(pattern(1_500_000)));
+        let begun = Instant::now();
+        let body = one.remote.call(&other.id, sent).await.unwrap().body.unwrap().collect().await.unwrap().to_bytes();
+        println!("upload: {upload}: 1.5 MB over a line of 600 ms took {:?}", begun.elapsed());
+        assert!(body == if upload { "1500000".into() } else { pattern(1_500_000) });
+        assert!(begun.elapsed() < Duration::from_secs(18), "three times what it takes");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

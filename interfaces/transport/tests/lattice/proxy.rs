@@ -4,6 +4,7 @@
 //! the next.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -16,8 +17,9 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{mpsc, watch},
+    sync::watch,
     task::JoinSet,
+    time::{Instant, sleep_until},
 };
 
 /// Which way a message goes.
@@ -43,7 +45,7 @@ pub(crate) enum Verdict {
     Pass,
     Lose,
     Twice,
-    /// Later than what follows it.
+    /// So much later, and later than what follows it, unless that is as late.
     Late(Duration),
     /// It takes so long on the line, and what follows on this connection waits behind it.
     Slow(Duration),
@@ -120,8 +122,8 @@ async fn pump(
     mut held: watch::Receiver<bool>,
 ) {
     let mut buffer = Vec::new();
-    let (late, mut due) = mpsc::unbounded_channel::<Vec<u8>>();
-    let mut delays = JoinSet::new();
+    let mut late: BTreeMap<(Instant, u64), Vec<u8>> = BTreeMap::new();
+    let mut count = 0;
     loop {
         while let Some((length, subject, payload)) = message(&buffer) {
             let rest = buffer.split_off(length);
@@ -139,11 +141,8 @@ async fn pump(
                     1
                 }
                 Verdict::Late(delay) => {
-                    let (late, bytes) = (late.clone(), bytes.clone());
-                    delays.spawn(async move {
-                        tokio::time::sleep(delay).await;
-                        let _ = late.send(bytes);
-                    });
+                    count += 1;
+                    late.insert((Instant::now() + delay, count), bytes.clone());
                     0
                 }
             };
@@ -153,9 +152,15 @@ async fn pump(
                 }
             }
         }
+        let due = late.first_key_value().map_or_else(Instant::now, |((due, _), _)| *due);
         tokio::select! {
             read = from.read_buf(&mut buffer) => if !matches!(read, Ok(1..)) { return },
-            Some(bytes) = due.recv() => if to.write_all(&bytes).await.is_err() { return },
+            () = sleep_until(due), if !late.is_empty() => {
+                let Some((_, bytes)) = late.pop_first() else { continue };
+                if to.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
         }
     }
 }
