@@ -7,8 +7,9 @@
 //!
 //! Anybody with the lattice's NATS credentials can send Hellos in any host's name and play back recorded ones. The
 //! reader answers its questions in a few microseconds and without memory; what they let through is worked on by one
-//! task, at a rate that leaves most of a processor to others. Half-open sessions have a place apart that is bounded
-//! for each host and in all: see [`super::sessions`].
+//! task, at a rate that leaves most of a processor to others. Each name has a rate of its own below that, so that a flood
+//! in one host's name keeps that host alone from new sessions. Half-open sessions have a place apart that is bounded for
+//! each host and in all: see [`super::sessions`].
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -30,11 +31,12 @@ use crate::{
 /// Hellos that wait to be worked on: as many as the hosts of a large lattice that all come back at once.
 const WAITING: usize = 512;
 
-/// Handshakes that may be begun at once.
-const BURST: u32 = 512;
+/// Handshakes that may be begun: another one every 2 ms, which is a sixth of a processor at a third of a millisecond of
+/// work.
+const OF_ALL: Allowance = Allowance { burst: 512, each: Duration::from_millis(2) };
 
-/// Another one may be begun after each of these: at a third of a millisecond of work, a sixth of a processor.
-const EACH: Duration = Duration::from_millis(2);
+/// The same of one host: it needs one for each boot, and a few where messages are lost.
+const OF_HOST: Allowance = Allowance { burst: 16, each: Duration::from_millis(50) };
 
 /// Boots of one host whose last Hello is remembered: the one that runs, and earlier ones.
 const BOOTS: usize = 8;
@@ -59,17 +61,30 @@ impl Newest {
     }
 }
 
+/// So many at once, and one more after each of these.
+#[derive(Clone, Copy)]
+struct Allowance {
+    burst: u32,
+    each: Duration,
+}
+
 /// How many handshakes may still be begun.
 struct Rate {
+    allowance: Allowance,
     left: u32,
     since: Instant,
 }
 
 impl Rate {
+    fn new(allowance: Allowance, now: Instant) -> Self {
+        Self { allowance, left: allowance.burst, since: now }
+    }
+
     fn take(&mut self, now: Instant) -> bool {
-        let due = now.saturating_duration_since(self.since).as_nanos() / EACH.as_nanos();
+        let Allowance { burst, each } = self.allowance;
+        let due = now.saturating_duration_since(self.since).as_nanos() / each.as_nanos();
         if due > 0 {
-            self.left = self.left.saturating_add(u32::try_from(due).unwrap_or(BURST)).min(BURST);
+            self.left = self.left.saturating_add(u32::try_from(due).unwrap_or(burst)).min(burst);
             self.since = now;
         }
         let left = self.left.checked_sub(1);
@@ -78,11 +93,30 @@ impl Rate {
     }
 }
 
+/// The rates of all and of each enrolled host.
+struct Rates {
+    all: Rate,
+    hosts: HashMap<HostId, Rate>,
+}
+
+impl Rates {
+    fn new(now: Instant) -> Self {
+        Self { all: Rate::new(OF_ALL, now), hosts: HashMap::new() }
+    }
+
+    fn take(&mut self, host: &HostId, now: Instant) -> bool {
+        if !self.hosts.contains_key(host) {
+            self.hosts.insert(host.clone(), Rate::new(OF_HOST, now));
+        }
+        self.hosts.get_mut(host).is_some_and(|rate| rate.take(now)) && self.all.take(now)
+    }
+}
+
 /// The reader's side.
 pub(super) struct Door {
     node: Arc<Node>,
     newest: Arc<Mutex<Newest>>,
-    rate: Rate,
+    rates: Rates,
     waiting: mpsc::Sender<(Box<Hello>, Subject)>,
 }
 
@@ -97,8 +131,8 @@ pub(super) struct Doorkeeper {
 pub(super) fn door(node: &Arc<Node>) -> (Door, Doorkeeper) {
     let (sender, waiting) = mpsc::channel(WAITING);
     let newest = Arc::new(Mutex::new(Newest::default()));
-    let rate = Rate { left: BURST, since: Instant::now() };
-    let door = Door { node: Arc::clone(node), newest: Arc::clone(&newest), rate, waiting: sender };
+    let rates = Rates::new(Instant::now());
+    let door = Door { node: Arc::clone(node), newest: Arc::clone(&newest), rates, waiting: sender };
     (door, Doorkeeper { node: Arc::clone(node), newest, waiting })
 }
 
@@ -124,7 +158,7 @@ impl Door {
         if !self.newest.lock().is_newer(hello) {
             return Err(Reason::Replayed);
         }
-        if self.rate.take(Instant::now()) { Ok(()) } else { Err(Reason::Flooded) }
+        if self.rates.take(&hello.from, Instant::now()) { Ok(()) } else { Err(Reason::Flooded) }
     }
 }
 
@@ -200,14 +234,29 @@ mod tests {
     #[test]
     fn a_flood_of_hellos_is_worked_on_at_a_rate() {
         let start = Instant::now();
-        let mut rate = Rate { left: BURST, since: start };
-        assert_eq!((0..10_000).filter(|_| rate.take(start)).count(), BURST as usize);
+        let mut rate = Rate::new(OF_ALL, start);
+        let burst = OF_ALL.burst as usize;
+        assert_eq!((0..10_000).filter(|_| rate.take(start)).count(), burst);
         let second = start + Duration::from_secs(1);
         assert_eq!((0..10_000).filter(|_| rate.take(second)).count(), 500);
-        let later = second + EACH * (BURST + 1);
-        assert_eq!((0..10_000).filter(|_| rate.take(later)).count(), BURST as usize);
+        let later = second + OF_ALL.each * (OF_ALL.burst + 1);
+        assert_eq!((0..10_000).filter(|_| rate.take(later)).count(), burst);
         // Asked so often that no single gap is worth one, it still fills.
         let taken = (1..=100_000u32).filter(|step| rate.take(later + Duration::from_micros(10) * *step)).count();
         assert_eq!(taken, 500, "in a second");
+    }
+
+    #[test]
+    fn a_flood_in_one_name_keeps_no_other_host_out() {
+        let [flooded, other] = [(); 2].map(|()| KeyPair::generate(KeyKind::Host).host_id().unwrap());
+        let start = Instant::now();
+        let mut rates = Rates::new(start);
+        for millisecond in 0..5_000 {
+            let now = start + Duration::from_millis(millisecond);
+            let taken = (0..20).filter(|_| rates.take(&flooded, now)).count();
+            assert!(taken <= OF_HOST.burst as usize);
+            assert!(millisecond % 100 != 0 || rates.take(&other, now), "after {millisecond} ms");
+        }
+        assert!(!rates.take(&flooded, start + Duration::from_millis(4_999)));
     }
 }
