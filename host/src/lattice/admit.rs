@@ -98,6 +98,10 @@ impl PeerPolicy for Peers {
     fn is_enrolled(&self, host: &HostId) -> bool {
         self.0.borrow().trust.is_host(host)
     }
+
+    fn is_revoked(&self, host: &HostId) -> bool {
+        self.0.borrow().trust.is_revoked(host.as_str())
+    }
 }
 
 #[cfg(test)]

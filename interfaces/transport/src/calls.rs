@@ -50,7 +50,7 @@ use std::{
 };
 
 use async_nats::Client;
-use mesh_claims::{Trust, keys::KeyPair};
+use mesh_claims::keys::KeyPair;
 use mesh_lattice::{
     frame::{Call, Load},
     id::{BootId, HostId},
@@ -97,13 +97,12 @@ const MAX_WAITING: usize = 4_096;
 
 /// Says which hosts belong to the lattice.
 pub trait PeerPolicy: Send + Sync {
-    /// Whether this host is enrolled and not revoked.
+    /// Whether this host is enrolled and not revoked: no other one begins anything here.
     fn is_enrolled(&self, host: &HostId) -> bool;
-}
 
-impl PeerPolicy for watch::Receiver<Arc<Trust>> {
-    fn is_enrolled(&self, host: &HostId) -> bool {
-        self.borrow().is_host(host)
+    /// Whether somebody has revoked this host: what is open with it ends. Not so with one that is only unknown.
+    fn is_revoked(&self, _host: &HostId) -> bool {
+        false
     }
 }
 

@@ -10,6 +10,9 @@
 //! keeps its calls from being lost, for [`PATIENCE`] at most; it is as silent as before, because what says nothing of
 //! the way of the calls is no reason to send more of them there.
 //!
+//! The same beat ends what is open with hosts that are revoked. Their sessions stay until they are silent: what still
+//! comes through them is refused, and counted, by their name.
+//!
 //! After our own connection was away nothing is counted for as long as the other end may need to come back to the
 //! server itself.
 
@@ -91,6 +94,9 @@ pub(super) async fn run(node: Arc<Node>) {
             let beat = pulse.beat(session.life.was_heard(), lives, counting, node.sessions.is_succeeded(&session));
             node.note_beat(&session, beat);
         }
+        for session in node.sessions.with(|host| node.policy.is_revoked(host)) {
+            node.part(&session);
+        }
     }
 }
 
@@ -148,10 +154,22 @@ impl Node {
         self.pulse(session, &Frame::Ping(Ping { nonce: now.0, clock: now }));
     }
 
-    /// Ends what this session has open.
+    /// Ends what a revoked host has open here and what we have there.
+    fn part(&self, session: &Session) {
+        for call in self.incoming.values().iter().filter(|call| call.belongs_to(session)) {
+            call.cancel();
+        }
+        self.end_calls(session, &CallError::new(Code::Lost, "the host that holds the call was revoked"));
+    }
+
     fn lose_calls(&self, session: &Session) {
+        self.end_calls(session, &lost());
+    }
+
+    /// Ends what we have open through this session.
+    fn end_calls(&self, session: &Session, error: &CallError) {
         for call in self.outgoing.values() {
-            if call.belongs_to(session) && call.lose(&lost()) {
+            if call.belongs_to(session) && call.lose(error) {
                 count(&self.counters.lost);
             }
         }

@@ -99,11 +99,6 @@ impl Remote {
         self.node.sessions.is_doubtful(host)
     }
 
-    /// Lets go of every session with `host`.
-    pub fn forget(&self, host: &HostId) {
-        self.node.sessions.forget(host);
-    }
-
     /// What happened so far, and what is open now.
     #[must_use]
     pub fn stats(&self) -> CallStats {

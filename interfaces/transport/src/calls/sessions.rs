@@ -106,6 +106,12 @@ impl Sessions {
         held.values().filter(|held| held.session.life.is_watched()).map(|held| Arc::clone(&held.session)).collect()
     }
 
+    /// The sessions with such hosts.
+    pub(super) fn with(&self, such: impl Fn(&HostId) -> bool) -> Vec<Arc<Session>> {
+        let held = self.held.read();
+        held.values().map(|held| &held.session).filter(|one| such(&one.peer)).map(Arc::clone).collect()
+    }
+
     /// The sessions with this boot.
     pub(super) fn of_boot(&self, boot: &Origin) -> Vec<Arc<Session>> {
         let held = self.held.read();
@@ -165,12 +171,6 @@ impl Sessions {
                 && other.session.peer_boot != session.peer_boot
                 && (other.asked || other.session.is_confirmed())
         })
-    }
-
-    /// Lets go of everything that is shared with a host.
-    pub(super) fn forget(&self, host: &HostId) {
-        self.held.write().retain(|_, held| held.session.peer != *host);
-        self.hosts.write().remove(host);
     }
 
     pub(super) fn note_load(&self, host: &HostId, load: Load) {

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::StreamExt as _;
@@ -115,6 +115,34 @@ async fn a_revoked_host_is_refused_in_the_session_that_it_has() {
     let refused = other.remote.call(&one.id, call("echo", "x")).await.unwrap_err();
     assert_eq!(refused.code, Code::Unauthenticated);
     assert_eq!(one.remote.stats().taken, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_open_with_a_host_ends_when_it_is_revoked() {
+    let server = Server::start().await;
+    let enrolled = Enrolled::default();
+    let (serve, _gate) = gated();
+    let one = Host::start(&server, &enrolled, serve).await;
+    let (serve, _gate) = gated();
+    let other = Host::start(&server, &enrolled, serve).await;
+    let (serve, gate) = gated();
+    let third = Host::start(&server, &enrolled, serve).await;
+    let (theirs, ours) = (begin(&other, &one, call("wait", "")), begin(&one, &other, call("wait", "")));
+    let kept = begin(&one, &third, call("wait", ""));
+    eventually("all of them run", || async {
+        [&one, &other, &third].map(|host| host.remote.stats().open_in) == [1, 1, 1]
+    })
+    .await;
+    enrolled.remove(&other.id);
+    let revoked = Instant::now();
+    let lost = end(ours).await.unwrap_err();
+    assert_eq!(lost.code, Code::Lost, "{lost}");
+    eventually("what it had here stops", || async { one.remote.stats().open_in == 0 }).await;
+    println!("over {:?} after it was revoked", revoked.elapsed());
+    assert!(revoked.elapsed() < Duration::from_secs(15), "three times the promised five seconds");
+    gate.notify_one();
+    end(kept).await.unwrap();
+    drop(theirs);
 }
 
 #[tokio::test]

@@ -168,6 +168,10 @@ impl PeerPolicy for Enrolled {
     fn is_enrolled(&self, host: &HostId) -> bool {
         self.0.lock().unwrap().contains(host)
     }
+
+    fn is_revoked(&self, host: &HostId) -> bool {
+        !self.is_enrolled(host)
+    }
 }
 
 /// Admits what is not called `forbidden`.
