@@ -245,6 +245,7 @@ impl Node {
         CallStats {
             rejected_frames: self.refusals.of(Kind::Frame),
             refused_hellos: self.refusals.of(Kind::Hello),
+            overflowed: self.connections.overflowed(),
             sessions: open(self.sessions.len()),
             open_out: open(self.outgoing.len()),
             open_in: open(self.incoming.len()),

@@ -18,7 +18,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -106,7 +106,21 @@ struct Inner {
     data: Client,
     js: jetstream::Context,
     health: watch::Receiver<Health>,
-    known_hosts: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+/// What the clients of a process and their callbacks share.
+pub(super) struct Shared {
+    /// How many hosts reconnect when the server comes back.
+    known_hosts: AtomicUsize,
+    /// Messages that no subscription had room for.
+    overflowed: AtomicU64,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { known_hosts: AtomicUsize::new(1), overflowed: AtomicU64::new(0) }
+    }
 }
 
 impl std::fmt::Debug for Connections {
@@ -132,15 +146,15 @@ impl Connections {
     pub async fn connect(config: ConnectConfig) -> Result<Self, ConnectError> {
         let server = config.server.clone();
         let (health, watched) = watch::channel(Health::default());
-        let known_hosts = Arc::new(AtomicUsize::new(1));
-        let options = options(&config, Role::Both, health, &known_hosts).await?;
+        let shared = Arc::new(Shared::default());
+        let options = options(&config, Role::Both, health, &shared).await?;
         let attempt = timeout(CONNECT_TIMEOUT, options.connect(addresses(&config)?)).await;
         let client = match attempt {
             Ok(Ok(client)) => client,
             Ok(Err(error)) => return Err(refused_or_unreachable(&server, &error)),
             Err(_) => return Err(ConnectError::Unreachable { server, what: "no answer within 5 s".to_owned() }),
         };
-        let connections = Self::assemble(config, client.clone(), client, watched, known_hosts);
+        let connections = Self::assemble(config, client.clone(), client, watched, shared);
         connections.check_jetstream().await?;
         Ok(connections)
     }
@@ -152,17 +166,17 @@ impl Connections {
     /// [`ConnectError::Configuration`] alone: a file that cannot be read, an address that is none.
     pub async fn open(config: ConnectConfig) -> Result<Self, ConnectError> {
         let (health, watched) = watch::channel(Health::default());
-        let known_hosts = Arc::new(AtomicUsize::new(1));
+        let shared = Arc::new(Shared::default());
         let mut clients = Vec::with_capacity(2);
         for role in [Role::Control, Role::Data] {
-            let options = options(&config, role, health.clone(), &known_hosts).await?;
+            let options = options(&config, role, health.clone(), &shared).await?;
             let client = options.retry_on_initial_connect().connect(addresses(&config)?).await;
             clients.push(client.map_err(|error| ConnectError::Configuration { what: error.to_string() })?);
         }
         let (Some(data), Some(control)) = (clients.pop(), clients.pop()) else {
             return Err(ConnectError::Configuration { what: "no connection was made".to_owned() });
         };
-        Ok(Self::assemble(config, control, data, watched, known_hosts))
+        Ok(Self::assemble(config, control, data, watched, shared))
     }
 
     fn assemble(
@@ -170,13 +184,13 @@ impl Connections {
         control: Client,
         data: Client,
         health: watch::Receiver<Health>,
-        known_hosts: Arc<AtomicUsize>,
+        shared: Arc<Shared>,
     ) -> Self {
         let js = match &config.js_domain {
             Some(domain) => jetstream::with_domain(control.clone(), domain),
             None => jetstream::new(control.clone()),
         };
-        Self { inner: Arc::new(Inner { config, control, data, js, health, known_hosts }) }
+        Self { inner: Arc::new(Inner { config, control, data, js, health, shared }) }
     }
 
     async fn check_jetstream(&self) -> Result<(), ConnectError> {
@@ -265,7 +279,13 @@ impl Connections {
 
     /// How many hosts reconnect when the server comes back: what the jitter of our own attempts is made of.
     pub fn set_known_hosts(&self, hosts: usize) {
-        self.inner.known_hosts.store(hosts.max(1), Ordering::Relaxed);
+        self.inner.shared.known_hosts.store(hosts.max(1), Ordering::Relaxed);
+    }
+
+    /// How many messages were dropped because this process did not take them in time, as far as that was counted.
+    #[must_use]
+    pub fn overflowed(&self) -> u64 {
+        self.inner.shared.overflowed.load(Ordering::Relaxed)
     }
 
     /// Whether the connection of calls is up, and others had the time to come back too: only then can be told who is
@@ -275,7 +295,7 @@ impl Connections {
             let health = self.inner.health.borrow();
             (health.data_epoch, health.data_since)
         };
-        let window = options::reconnect_window(self.inner.known_hosts.load(Ordering::Relaxed));
+        let window = options::reconnect_window(self.inner.shared.known_hosts.load(Ordering::Relaxed));
         // Up from the beginning: nobody had to come back.
         self.data_up() && (epoch <= 1 || Monotonic::now().since(since) >= window)
     }

@@ -49,6 +49,12 @@ fn between_hosts(text: &mut Text, stats: &CallStats) {
         text.metric(&name, "counter", help);
         text.value(&name, "", value);
     }
+    text.metric(
+        "mesh_nats_overflowed_total",
+        "counter",
+        "Messages dropped because this process did not take them in time.",
+    );
+    text.value("mesh_nats_overflowed_total", "", stats.overflowed);
     text.metric("mesh_remote_calls_open", "gauge", "Calls between hosts that are open, streams included.");
     text.value("mesh_remote_calls_open", "direction=\"out\"", stats.open_out);
     text.value("mesh_remote_calls_open", "direction=\"in\"", stats.open_in);

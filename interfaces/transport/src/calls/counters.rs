@@ -37,6 +37,8 @@ pub struct CallStats {
     pub refused_hellos: u64,
     /// Frames dropped because the outbox was full.
     pub dropped: u64,
+    /// Messages dropped because this process did not take them in time.
+    pub overflowed: u64,
     /// Sessions held.
     pub sessions: u64,
     /// Calls of ours that wait for their answer or its streams.

@@ -1,17 +1,14 @@
 //! How a connection behaves: how often it is checked, how it comes back, what it tells of itself.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use async_nats::{ConnectErrorKind, ConnectOptions, Event as NatsEvent};
 use tokio::sync::watch;
 
-use super::{CONNECT_TIMEOUT, ConnectConfig, ConnectError, Health, Role, TlsTrouble};
+use super::{CONNECT_TIMEOUT, ConnectConfig, ConnectError, Health, Role, Shared, TlsTrouble};
 
 /// How often the connection itself is checked; after three unanswered ones it counts as down.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
@@ -31,14 +28,14 @@ pub(super) async fn options(
     config: &ConnectConfig,
     role: Role,
     health: watch::Sender<Health>,
-    known_hosts: &Arc<AtomicUsize>,
+    shared: &Arc<Shared>,
 ) -> Result<ConnectOptions, ConnectError> {
     let name = match role {
         Role::Control => format!("{} control", config.name),
         Role::Data => format!("{} data", config.name),
         Role::Both => config.name.clone(),
     };
-    let known_hosts = Arc::clone(known_hosts);
+    let (reconnecting, noting) = (Arc::clone(shared), Arc::clone(shared));
     let mut options = ConnectOptions::new()
         .name(name)
         .ping_interval(PING_INTERVAL)
@@ -49,10 +46,14 @@ pub(super) async fn options(
         // Every subject is made by `mesh_lattice::subject` from parsed names, or is a reply that came with a message.
         .skip_subject_validation(true)
         .reconnect_delay_callback(move |attempts| {
-            reconnect_delay(attempts, known_hosts.load(Ordering::Relaxed), uuid::Uuid::new_v4().as_u64_pair().0)
+            reconnect_delay(
+                attempts,
+                reconnecting.known_hosts.load(Ordering::Relaxed),
+                uuid::Uuid::new_v4().as_u64_pair().0,
+            )
         })
         .event_callback(move |event| {
-            note(&health, role, &event);
+            note(&health, &noting, role, &event);
             std::future::ready(())
         });
     if let Some(creds) = &config.creds {
@@ -90,12 +91,16 @@ pub(super) fn reconnect_window(known_hosts: usize) -> Duration {
     first_window(known_hosts).max(Duration::from_secs(1))
 }
 
-fn note(health: &watch::Sender<Health>, role: Role, event: &NatsEvent) {
+fn note(health: &watch::Sender<Health>, shared: &Shared, role: Role, event: &NatsEvent) {
     let up = match event {
         NatsEvent::Connected => true,
         NatsEvent::Disconnected | NatsEvent::Closed => false,
         NatsEvent::SlowConsumer(_) => {
-            tracing::warn!("a subscription is full: messages were dropped");
+            let dropped = shared.overflowed.fetch_add(1, Ordering::Relaxed) + 1;
+            // Now and then: whoever floods this host is not to flood its log as well.
+            if dropped.is_power_of_two() {
+                tracing::warn!(dropped, "a subscription is full: messages are dropped");
+            }
             return;
         }
         _ => return,
@@ -167,5 +172,18 @@ mod tests {
             assert!(reconnect_delay(attempts, usize::MAX, u64::MAX) <= Duration::from_secs(5));
         }
         assert!(reconnect_delay(1, 300, u64::MAX) > Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_overflows_is_counted_and_says_nothing_of_the_connection() {
+        let (health, watched) = watch::channel(Health::default());
+        let shared = Shared::default();
+        for _ in 0..1_000 {
+            note(&health, &shared, Role::Data, &NatsEvent::SlowConsumer(1));
+        }
+        assert_eq!(shared.overflowed.load(Ordering::Relaxed), 1_000);
+        assert!(!watched.has_changed().unwrap());
+        note(&health, &shared, Role::Data, &NatsEvent::Connected);
+        assert!(watched.borrow().data_up && !watched.borrow().control_up);
     }
 }
