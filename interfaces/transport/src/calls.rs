@@ -15,7 +15,7 @@
 //! | `inbound`, `take`, `memory`, `served` | the callee: what is read, what is taken, what was said, what runs |
 //! | `outbox` | what goes out: alone, or with others of the same session |
 //! | `pulse`, `alive` | whether the hosts that hold our calls live, and those that hold what we gave them |
-//! | `source`, `lane`, `received`, `credit`, `pace` | streams: sent, received and read, how far they may go |
+//! | `source`, `lane`, `received`, `credit` | streams: sent, received and read, how far they may go |
 //!
 //! One task reads everything that comes ([`Inbound::run`]) and never waits for work: it opens a frame, finds whose it
 //! is and hands it on. A call taken runs in a task of its own; what the reader itself has to say (busy, credit,
@@ -34,7 +34,6 @@ mod lane;
 mod memory;
 mod outbox;
 mod outgoing;
-mod pace;
 mod pulse;
 mod received;
 mod remote;

@@ -303,7 +303,9 @@ impl Asking<'_> {
             Ok(()) => self.over = self.over.zip(limit).map(|(over, limit)| over.max(limit.ours)),
             Err(_) => self.open.call.take_back_copy(),
         }
-        node.measure(&session, now);
+        if session.is_reading_old(now) && now.since(session.life.pinged()) > session.life.silence() {
+            node.ping(&session, now);
+        }
         sent
     }
 }

@@ -159,9 +159,8 @@ impl Node {
         })?;
         let session =
             Session::new(&self.identity.lattice, peer, &keys).ok_or_else(|| Failed::of(&unsealed().message))?;
-        let now = Monotonic::now();
-        session.life.note_round_trip(started.elapsed(), now);
-        session.note_reading(sent, answer.clock, now);
+        session.life.note_round_trip(started.elapsed());
+        session.note_reading(sent, answer.clock, Monotonic::now());
         Ok(session)
     }
 

@@ -189,10 +189,7 @@ impl Reader {
             }),
             Frame::Call(call, bytes) => self.judge_call(session, *call, bytes, Copy::Again),
             Frame::StreamData(data, bytes) => {
-                let round_trip = session.life.nearest();
-                self.with_receiver(&session, data.id, data.lane, |receiver| {
-                    receiver.push(data.offset, bytes, round_trip);
-                });
+                self.with_receiver(&session, data.id, data.lane, |receiver| receiver.push(data.offset, bytes));
             }
             Frame::StreamEnd(end) => {
                 self.with_receiver(&session, end.id, end.lane, |receiver| receiver.end(*end));
@@ -298,7 +295,7 @@ impl Node {
         };
         let silent = session.life.is_silent();
         let opened = session.open(class, &sealed);
-        if silent && !session.life.is_silent() {
+        if silent && opened.is_ok() && class != Class::Pulse {
             self.sessions.revive(&session);
         }
         match opened.and_then(|bytes| Frame::decode(&bytes).map_err(|_| Rejected::Malformed)) {

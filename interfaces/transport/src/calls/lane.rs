@@ -15,7 +15,6 @@ use std::{
     collections::VecDeque,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -25,12 +24,11 @@ use mesh_lattice::{
     wit::http,
 };
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
-use super::{
-    credit::Budget,
-    pace::{Pace, WINDOW},
-};
+use super::credit::Budget;
+
+/// What one stream may have outstanding at most.
+const WINDOW: u64 = 1 << 20;
 
 /// Pieces smaller than this are put together while they wait, so that many small ones cost no more than few large.
 const SMALL: usize = 4 * 1024;
@@ -49,7 +47,6 @@ struct State {
     received: u64,
     consumed: u64,
     granted: u64,
-    pace: Pace,
     end: Option<Result<http::Fields, CallError>>,
     waker: Option<Waker>,
     /// Nobody reads any more: what still comes is thrown away.
@@ -63,9 +60,8 @@ impl Receiver {
         Arc::new(Self { state: Mutex::new(state), budget: Arc::clone(budget) })
     }
 
-    /// Takes the bytes at `offset`; a gap or more than was granted ends the stream. `round_trip` is the time to the
-    /// sender and back.
-    pub(super) fn push(&self, offset: u64, bytes: Bytes, round_trip: Duration) {
+    /// Takes the bytes at `offset`; a gap or more than was granted ends the stream.
+    pub(super) fn push(&self, offset: u64, bytes: Bytes) {
         let mut state = self.state.lock();
         if state.end.is_some() || state.abandoned {
             return;
@@ -78,7 +74,6 @@ impl Receiver {
                 .finish(Err(CallError::new(Code::TooLarge, "the stream's sender sent more than it may")), &self.budget);
         } else {
             state.received = end;
-            state.pace.note(end, Instant::now(), round_trip);
             state.keep(bytes);
         }
         state.wake();
@@ -124,12 +119,11 @@ impl Receiver {
         if state.end.is_some() {
             return None;
         }
-        let (outstanding, coming) = (state.granted - state.consumed, state.granted - state.received);
-        let worth = state.pace.worth();
-        if outstanding > WINDOW * 3 / 4 || coming > worth * 3 / 4 {
+        let outstanding = state.granted - state.consumed;
+        if outstanding > WINDOW * 3 / 4 {
             return None;
         }
-        let more = self.budget.take((WINDOW - outstanding).min(worth - coming), outstanding);
+        let more = self.budget.take(WINDOW - outstanding, outstanding);
         state.granted += more;
         (more > 0).then_some(state.granted)
     }
@@ -244,7 +238,7 @@ mod tests {
         let mut sent = Vec::new();
         for size in [1, 5_000, 3, 4_095, 4_096, 7, 9_999] {
             let piece = vec![size as u8; size];
-            receiver.push(sent.len() as u64, piece.clone().into(), Duration::ZERO);
+            receiver.push(sent.len() as u64, piece.clone().into());
             sent.extend(piece);
         }
         assert_eq!(read(&receiver), sent);
@@ -256,14 +250,14 @@ mod tests {
     fn a_gap_ends_the_stream_and_so_does_more_than_was_granted() {
         let budget = Arc::new(Budget::default());
         let receiver = Receiver::new(&budget, 10);
-        receiver.push(0, Bytes::from_static(b"12345"), Duration::ZERO);
-        receiver.push(6, Bytes::from_static(b"7"), Duration::ZERO);
+        receiver.push(0, Bytes::from_static(b"12345"));
+        receiver.push(6, Bytes::from_static(b"7"));
         assert_eq!(state(&receiver), Some(Err(Code::Lost)));
         let receiver = Receiver::new(&budget, 10);
-        receiver.push(0, Bytes::from_static(b"12345678901"), Duration::ZERO);
+        receiver.push(0, Bytes::from_static(b"12345678901"));
         assert_eq!(state(&receiver), Some(Err(Code::TooLarge)));
         let receiver = Receiver::new(&budget, 10);
-        receiver.push(0, Bytes::from_static(b"12345"), Duration::ZERO);
+        receiver.push(0, Bytes::from_static(b"12345"));
         let end = |length| StreamEnd { id: CallId::new(), lane: Lane::Body, length, trailers: Vec::new() };
         receiver.end(end(6));
         assert_eq!(state(&receiver), Some(Err(Code::Lost)));
@@ -284,7 +278,7 @@ mod tests {
         assert!(receivers.iter().all(|receiver| receiver.granted().0 <= WINDOW));
         let first = &receivers[0];
         let granted = first.granted().0;
-        first.push(0, vec![0; granted as usize].into(), Duration::ZERO);
+        first.push(0, vec![0; granted as usize].into());
         assert_eq!(first.grant(), None, "nothing was consumed");
         read(first);
         assert!(first.grant().is_some_and(|upto| upto > granted));

@@ -183,7 +183,8 @@ impl Node {
             Class::Call => first.session.call_subject.clone(),
             Class::Io if more.is_empty() => first.session.io_subject(first.call).into(),
             Class::Io => first.session.shared_subject.clone(),
-            Class::Pulse => first.session.pulse_subject().into(),
+            // Signs of life go the other way.
+            Class::Pulse => return false,
         };
         let payload = if more.is_empty() {
             first.bytes

@@ -7,8 +7,8 @@
 //!
 //! Seconds of streams may wait in front of a ping on a slow line. So from the first miss on the host is asked beside the
 //! calls too, over the connection of leases, and answers only while its own connection of calls is up. That it lives
-//! keeps its calls from being lost, for [`PATIENCE`] at most; it is as silent as before, because what says nothing of
-//! the way of the calls is no reason to send more of them there.
+//! keeps its calls from being lost, for [`PATIENCE`] at most, also where it is the way that is broken; it is as silent
+//! as before, because what says nothing of the way of the calls is no reason to send more of them there.
 //!
 //! The same beat ends what is open with hosts that are revoked. Their sessions stay until they are silent: what still
 //! comes through them is refused, and counted, by their name.
@@ -42,6 +42,9 @@ const PATIENCE: u32 = 60;
 
 /// So many, and nobody asks after it any more.
 const GIVE_UP: u32 = 120;
+
+/// A sealed ping is smaller than this: nothing else is worth opening on the connection of leases.
+const LARGEST: usize = 256;
 
 /// What is known of one session's pings.
 #[derive(Debug, Default)]
@@ -103,9 +106,14 @@ pub(super) async fn run(node: Arc<Node>) {
 /// Answers whoever asks beside the calls, and hears what is answered to us, for as long as it is polled.
 pub(super) async fn answer(node: Arc<Node>, mut beside: Subscriber) {
     while let Some(message) = beside.next().await {
+        if message.payload.len() > LARGEST {
+            node.reject(None, Rejected::Malformed);
+            continue;
+        }
         let Some((session, frame)) = node.open(Class::Pulse, message.payload) else { continue };
         let now = Monotonic::now();
         match frame {
+            Frame::Ping(_) if !session.life.may_answer(now) => {}
             Frame::Ping(ping) => node.pulse(&session, &Frame::Pong(Ping { nonce: ping.nonce, clock: now })),
             Frame::Pong(pong) => session.life.assure(Monotonic(pong.nonce), now),
             Frame::Unknown(_) => {}
@@ -140,13 +148,6 @@ impl Node {
     pub(super) fn ping(&self, session: &Arc<Session>, now: Monotonic) {
         session.life.ping(now);
         self.send_now(session, session.no_call(), &Frame::Ping(Ping { nonce: now.0, clock: now }));
-    }
-
-    /// Reads the other end's clock, and how far away it is, where that is not known or was read long ago.
-    pub(super) fn measure(&self, session: &Arc<Session>, now: Monotonic) {
-        if session.is_reading_old(now) && now.since(session.life.pinged()) > session.life.silence() {
-            self.ping(session, now);
-        }
     }
 
     /// Asks for a sign of life on the way that streams do not go.

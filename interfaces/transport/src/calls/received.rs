@@ -13,7 +13,6 @@ use std::{
 use bytes::Bytes;
 use http_body::Frame as BodyFrame;
 use mesh_lattice::{
-    clock::Monotonic,
     frame::{Frame, Lane, StreamCredit},
     id::CallId,
     invocation::{CallError, Code},
@@ -57,8 +56,6 @@ impl Received {
         receiver: Arc<Receiver>,
         call: Option<OpenCall>,
     ) -> Self {
-        // How far away its sender is says how much is to be on the way.
-        node.measure(session, Monotonic::now());
         Self {
             node: Arc::clone(node),
             session: Arc::clone(session),

@@ -26,11 +26,8 @@ const SHORTEST_SILENCE: Duration = Duration::from_millis(250);
 /// or announced within 25 ms.
 const DOUBT: Duration = Duration::from_millis(40);
 
-/// The shortest round trip is that of so long: a line that has become a longer one is not known by what it was.
-const REMEMBERED: Duration = Duration::from_secs(30);
-
-/// No line is longer than this: what takes longer waits somewhere.
-const FARTHEST: Duration = Duration::from_secs(1);
+/// A question beside the calls is answered so often at most.
+const ANSWERED: Duration = Duration::from_millis(100);
 
 /// What is known of the other end.
 #[derive(Default)]
@@ -46,12 +43,10 @@ pub(crate) struct Life {
     leaving: AtomicBool,
     /// Smoothed, in microseconds; 0 where none was measured.
     round_trip: AtomicU64,
-    /// The shortest one of late, in microseconds; 0 where none was measured.
-    nearest: AtomicU64,
-    /// When that was measured, in microseconds of our clock.
-    nearest_since: AtomicU64,
     /// When it was pinged last, in microseconds of our clock.
     pinged: AtomicU64,
+    /// When it was answered beside the calls last, in microseconds of our clock.
+    answered: AtomicU64,
     /// When the last question that it answered beside the calls was sent, in microseconds of our clock.
     assured: AtomicU64,
     /// Calls of ours that it holds.
@@ -156,24 +151,14 @@ impl Life {
         self.silent.load(Ordering::Relaxed)
     }
 
-    /// Notes how long a question took whose answer came now.
-    pub(crate) fn note_round_trip(&self, measured: Duration, now: Monotonic) {
+    /// Notes how long a question and its answer took.
+    pub(crate) fn note_round_trip(&self, measured: Duration) {
         let measured = u64::try_from(measured.as_micros()).unwrap_or(u64::MAX).clamp(1, 60_000_000);
-        let (nearest, since) = (self.nearest(), Monotonic(self.nearest_since.load(Ordering::Relaxed)));
-        if nearest.is_zero() || Duration::from_micros(measured) <= nearest || now.since(since) > REMEMBERED {
-            self.nearest.store(measured, Ordering::Relaxed);
-            self.nearest_since.store(now.0, Ordering::Relaxed);
-        }
         let smoothed = match self.round_trip.load(Ordering::Relaxed) {
             0 => measured,
             before => (before * 7 + measured) / 8,
         };
         self.round_trip.store(smoothed.max(1), Ordering::Relaxed);
-    }
-
-    /// How long a question and its answer take where nothing is in their way, as far as that is known.
-    pub(crate) fn nearest(&self) -> Duration {
-        Duration::from_micros(self.nearest.load(Ordering::Relaxed)).min(FARTHEST)
     }
 
     /// It is pinged.
@@ -192,9 +177,19 @@ impl Life {
     pub(crate) fn pong(&self, sent: Monotonic, now: Monotonic) -> bool {
         let last = sent.0 == self.pinged.load(Ordering::Relaxed);
         if last {
-            self.note_round_trip(now.since(sent), now);
+            self.note_round_trip(now.since(sent));
         }
         last
+    }
+
+    /// Whether a question of it beside the calls is to be answered at `now`: it has no reason to ask again so soon.
+    pub(crate) fn may_answer(&self, now: Monotonic) -> bool {
+        let last = Monotonic(self.answered.load(Ordering::Relaxed));
+        let may = now.since(last) >= ANSWERED;
+        if may {
+            self.answered.store(now.0, Ordering::Relaxed);
+        }
+        may
     }
 
     /// It answered, beside the calls, what it was asked at `sent`: it lives, and whether calls reach it is not known.
@@ -234,20 +229,12 @@ mod tests {
     fn silence_is_a_quarter_of_a_second_or_three_round_trips() {
         let life = Life::default();
         assert_eq!(life.silence(), Duration::from_millis(250));
-        let at = |seconds: u64| Monotonic(seconds * 1_000_000);
-        life.note_round_trip(Duration::from_millis(2), at(1));
+        life.note_round_trip(Duration::from_millis(2));
         assert_eq!(life.silence(), Duration::from_millis(250));
         for _ in 0..100 {
-            life.note_round_trip(Duration::from_millis(200), at(31));
+            life.note_round_trip(Duration::from_millis(200));
         }
         assert!(life.silence() > Duration::from_millis(590) && life.silence() <= Duration::from_millis(600));
-        assert_eq!(life.nearest(), Duration::from_millis(2));
-        life.note_round_trip(Duration::from_millis(700), at(32));
-        assert_eq!(life.nearest(), Duration::from_millis(700), "what was half a minute ago says nothing");
-        life.note_round_trip(Duration::from_millis(300), at(33));
-        assert_eq!(life.nearest(), Duration::from_millis(300));
-        life.note_round_trip(Duration::from_secs(9), at(64));
-        assert_eq!(life.nearest(), FARTHEST);
     }
 
     #[test]
@@ -273,7 +260,7 @@ mod tests {
     #[test]
     fn whoever_owes_an_answer_for_too_long_is_doubtful_until_it_is_heard() {
         let life = Life::default();
-        life.note_round_trip(Duration::from_millis(5), Monotonic(1));
+        life.note_round_trip(Duration::from_millis(5));
         let at = |ms: u64| Monotonic(1_000_000 + ms * 1_000);
         assert!(!life.is_doubtful(|| at(1_000)), "it was asked nothing");
         life.ask(at(0));
@@ -296,6 +283,13 @@ mod tests {
             assert_eq!(life.assured(), Monotonic(assured), "never later than now");
         }
         assert!(life.is_silent() && life.is_unheard_since(Monotonic(50)) && !life.was_heard());
+    }
+
+    #[test]
+    fn whoever_asks_without_end_is_answered_now_and_then() {
+        let life = Life::default();
+        let answered = (0..1_000).filter(|ms| life.may_answer(Monotonic(1_000_000 + ms * 1_000))).count();
+        assert_eq!(answered, 10);
     }
 
     #[tokio::test]

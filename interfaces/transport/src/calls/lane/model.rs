@@ -4,7 +4,6 @@
 use std::{
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,8 +13,8 @@ use mesh_lattice::{
     invocation::{CallError, Code},
 };
 
-use super::{Piece, Receiver};
-use crate::calls::{credit::Budget, pace::WINDOW};
+use super::{Piece, Receiver, WINDOW};
+use crate::calls::credit::Budget;
 
 /// Sent at once where the most that may be sent is more than that.
 const MUCH: u64 = 9_000;
@@ -87,7 +86,7 @@ impl Model {
     }
 
     fn push(&mut self, receiver: &Receiver, offset: u64, length: u64) {
-        receiver.push(offset, piece(offset, length), Duration::ZERO);
+        receiver.push(offset, piece(offset, length));
         if self.ended.is_some() || self.abandoned {
             return;
         }
