@@ -95,7 +95,8 @@ async fn start_at(folder: &Folder, program: &Path, port: u16, life: Life) -> any
 /// Acknowledged means on disk, and a silent peer is found within seconds: what the mesh asks of any NATS that it runs
 /// on.
 fn configuration(folder: &Folder, port: u16, monitor: u16) -> anyhow::Result<String> {
-    // JSON strings are strings of this format too, whatever a path holds.
+    // JSON strings are strings of this format too, whatever a path holds. Each command is a connection, and of ten
+    // thousand that are closed the server would remember 2 KiB each.
     let state = serde_json::to_string(&folder.server_state())?;
     Ok(format!(
         "# Written by `meshctl up` each time it starts nats-server.\n\
@@ -103,6 +104,7 @@ fn configuration(folder: &Folder, port: u16, monitor: u16) -> anyhow::Result<Str
          http: \"127.0.0.1:{monitor}\"\n\
          ping_interval: \"2s\"\n\
          ping_max: 2\n\
+         max_closed_clients: 256\n\
          ports_file_dir: {state}\n\
          jetstream {{\n  store_dir: {state}\n  sync_interval: always\n}}\n"
     ))
