@@ -116,7 +116,7 @@ pub fn gauges(pid: i32) -> Vec<(&'static str, f64)> {
 
 /// The tasks of a host.
 async fn of_host(admin: SocketAddr) -> Result<f64> {
-    let page = timeout(Duration::from_secs(2), http::get(admin, "/metrics")).await.context("no answer")??.text();
+    let page = page(admin, "/metrics").await?.text();
     Ok(metric(&page, "mesh_tasks", "").with_context(|| format!("no tasks in {page}"))? as f64)
 }
 
@@ -129,7 +129,8 @@ pub fn metric(page: &str, name: &str, labels: &str) -> Option<u64> {
 }
 
 async fn of_server(monitor: SocketAddr) -> Result<Vec<(&'static str, f64)>> {
-    let (of_server, of_runtime) = (page(monitor, "/varz").await?, page(monitor, "/debug/vars").await?);
+    let of_server: Value = serde_json::from_slice(&page(monitor, "/varz").await?.body)?;
+    let of_runtime: Value = serde_json::from_slice(&page(monitor, "/debug/vars").await?.body)?;
     let number = |page: &Value, field: &str| page.pointer(field).and_then(Value::as_f64);
     let all = [
         ("subscriptions", number(&of_server, "/subscriptions")),
@@ -139,9 +140,8 @@ async fn of_server(monitor: SocketAddr) -> Result<Vec<(&'static str, f64)>> {
     Ok(all.into_iter().filter_map(|(gauge, value)| Some((gauge, value?))).collect())
 }
 
-async fn page(monitor: SocketAddr, path: &str) -> Result<Value> {
-    let answer = timeout(Duration::from_secs(2), http::get(monitor, path)).await.context("no answer")??;
-    Ok(serde_json::from_slice(&answer.body)?)
+async fn page(address: SocketAddr, path: &str) -> Result<http::Response> {
+    timeout(Duration::from_secs(2), http::get(address, path)).await.context("no answer")?
 }
 
 /// How much a series grows in a second, by least squares; 0 for less than two points.

@@ -43,6 +43,7 @@ pub mod control;
 pub mod events;
 pub mod leader;
 pub mod lease;
+mod rate;
 pub mod refusals;
 mod session;
 pub mod state;

@@ -21,6 +21,8 @@ use mesh_lattice::{
 };
 use parking_lot::Mutex;
 
+use crate::rate::{Limit, Rate};
+
 /// Events of one source that may be written at once, and after how long one more.
 const OF_SOURCE: Rate = Rate { burst: 10, refill: Duration::from_secs(1) };
 
@@ -255,14 +257,6 @@ impl Tally {
     }
 }
 
-/// How many events may be written.
-#[derive(Debug, Clone, Copy)]
-struct Rate {
-    burst: u32,
-    /// One more after each of these.
-    refill: Duration,
-}
-
 /// What may still be written of one kind and reason.
 #[derive(Debug)]
 struct Limits {
@@ -314,37 +308,7 @@ impl Source {
 
     /// Whether it was refused lately.
     fn is_of_interest(&mut self, now: Instant) -> bool {
-        self.limit.refill(now);
-        self.limit.left < self.limit.rate.burst
-    }
-}
-
-/// A bucket of events that may be written.
-#[derive(Debug)]
-struct Limit {
-    rate: Rate,
-    left: u32,
-    refilled: Instant,
-}
-
-impl Limit {
-    fn new(rate: Rate, now: Instant) -> Self {
-        Self { rate, left: rate.burst, refilled: now }
-    }
-
-    fn refill(&mut self, now: Instant) {
-        let due = now.saturating_duration_since(self.refilled).as_nanos() / self.rate.refill.as_nanos();
-        if due > 0 {
-            self.left = self.left.saturating_add(u32::try_from(due).unwrap_or(u32::MAX)).min(self.rate.burst);
-            self.refilled = now;
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        self.refill(now);
-        let left = self.left.checked_sub(1);
-        self.left = left.unwrap_or(0);
-        left.is_some()
+        !self.limit.is_full(now)
     }
 }
 

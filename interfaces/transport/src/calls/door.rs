@@ -11,7 +11,11 @@
 //! in one host's name keeps that host alone from new sessions. Half-open sessions have a place apart that is bounded for
 //! each host and in all: see [`super::sessions`].
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_nats::{Message, Subject};
 use mesh_lattice::{
@@ -20,10 +24,11 @@ use mesh_lattice::{
     id::{BootId, HostId},
 };
 use parking_lot::Mutex;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 
 use super::{Node, Post, count};
 use crate::{
+    rate::{Limit, Rate},
     refusals::{About, Kind, Reason},
     session::{Session, handshake::BadHello},
 };
@@ -33,10 +38,10 @@ const WAITING: usize = 512;
 
 /// Handshakes that may be begun: another one every 2 ms, which is a sixth of a processor at a third of a millisecond of
 /// work.
-const OF_ALL: Allowance = Allowance { burst: 512, each: Duration::from_millis(2) };
+const OF_ALL: Rate = Rate { burst: 512, refill: Duration::from_millis(2) };
 
 /// The same of one host: it needs one for each boot, and a few where messages are lost.
-const OF_HOST: Allowance = Allowance { burst: 16, each: Duration::from_millis(50) };
+const OF_HOST: Rate = Rate { burst: 16, refill: Duration::from_millis(50) };
 
 /// Boots of one host whose last Hello is remembered: the one that runs, and earlier ones.
 const BOOTS: usize = 8;
@@ -61,54 +66,20 @@ impl Newest {
     }
 }
 
-/// So many at once, and one more after each of these.
-#[derive(Clone, Copy)]
-struct Allowance {
-    burst: u32,
-    each: Duration,
+/// How many handshakes may still be begun: of all hosts, and of each enrolled one.
+struct Limits {
+    all: Limit,
+    hosts: HashMap<HostId, Limit>,
 }
 
-/// How many handshakes may still be begun.
-struct Rate {
-    allowance: Allowance,
-    left: u32,
-    since: Instant,
-}
-
-impl Rate {
-    fn new(allowance: Allowance, now: Instant) -> Self {
-        Self { allowance, left: allowance.burst, since: now }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let Allowance { burst, each } = self.allowance;
-        let due = now.saturating_duration_since(self.since).as_nanos() / each.as_nanos();
-        if due > 0 {
-            self.left = self.left.saturating_add(u32::try_from(due).unwrap_or(burst)).min(burst);
-            self.since = now;
-        }
-        let left = self.left.checked_sub(1);
-        self.left = left.unwrap_or(0);
-        left.is_some()
-    }
-}
-
-/// The rates of all and of each enrolled host.
-struct Rates {
-    all: Rate,
-    hosts: HashMap<HostId, Rate>,
-}
-
-impl Rates {
+impl Limits {
     fn new(now: Instant) -> Self {
-        Self { all: Rate::new(OF_ALL, now), hosts: HashMap::new() }
+        Self { all: Limit::new(OF_ALL, now), hosts: HashMap::new() }
     }
 
     fn take(&mut self, host: &HostId, now: Instant) -> bool {
-        if !self.hosts.contains_key(host) {
-            self.hosts.insert(host.clone(), Rate::new(OF_HOST, now));
-        }
-        self.hosts.get_mut(host).is_some_and(|rate| rate.take(now)) && self.all.take(now)
+        let host = self.hosts.entry(host.clone()).or_insert_with(|| Limit::new(OF_HOST, now));
+        host.take(now) && self.all.take(now)
     }
 }
 
@@ -116,7 +87,7 @@ impl Rates {
 pub(super) struct Door {
     node: Arc<Node>,
     newest: Arc<Mutex<Newest>>,
-    rates: Rates,
+    limits: Limits,
     waiting: mpsc::Sender<(Box<Hello>, Subject)>,
 }
 
@@ -131,8 +102,8 @@ pub(super) struct Doorkeeper {
 pub(super) fn door(node: &Arc<Node>) -> (Door, Doorkeeper) {
     let (sender, waiting) = mpsc::channel(WAITING);
     let newest = Arc::new(Mutex::new(Newest::default()));
-    let rates = Rates::new(Instant::now());
-    let door = Door { node: Arc::clone(node), newest: Arc::clone(&newest), rates, waiting: sender };
+    let limits = Limits::new(Instant::now());
+    let door = Door { node: Arc::clone(node), newest: Arc::clone(&newest), limits, waiting: sender };
     (door, Doorkeeper { node: Arc::clone(node), newest, waiting })
 }
 
@@ -158,7 +129,7 @@ impl Door {
         if !self.newest.lock().is_newer(hello) {
             return Err(Reason::Replayed);
         }
-        if self.rates.take(&hello.from, Instant::now()) { Ok(()) } else { Err(Reason::Flooded) }
+        if self.limits.take(&hello.from, Instant::now()) { Ok(()) } else { Err(Reason::Flooded) }
     }
 }
 
@@ -182,7 +153,7 @@ impl Doorkeeper {
             Ok((answer, peer, keys)) => {
                 self.newest.lock().keep(hello);
                 let Some(session) = Session::new(&node.identity.lattice, peer, &keys) else { return };
-                node.sessions.accept(&session, Instant::now());
+                node.sessions.accept(&session, tokio::time::Instant::now());
                 let payload = Frame::Hello(Box::new(answer)).encode().into();
                 if node.outbox.try_send(Post::Message { subject: reply, payload }).is_err() {
                     count(&node.counters.dropped);
@@ -234,12 +205,12 @@ mod tests {
     #[test]
     fn a_flood_of_hellos_is_worked_on_at_a_rate() {
         let start = Instant::now();
-        let mut rate = Rate::new(OF_ALL, start);
+        let mut rate = Limit::new(OF_ALL, start);
         let burst = OF_ALL.burst as usize;
         assert_eq!((0..10_000).filter(|_| rate.take(start)).count(), burst);
         let second = start + Duration::from_secs(1);
         assert_eq!((0..10_000).filter(|_| rate.take(second)).count(), 500);
-        let later = second + OF_ALL.each * (OF_ALL.burst + 1);
+        let later = second + OF_ALL.refill * (OF_ALL.burst + 1);
         assert_eq!((0..10_000).filter(|_| rate.take(later)).count(), burst);
         // Asked so often that no single gap is worth one, it still fills.
         let taken = (1..=100_000u32).filter(|step| rate.take(later + Duration::from_micros(10) * *step)).count();
@@ -250,13 +221,13 @@ mod tests {
     fn a_flood_in_one_name_keeps_no_other_host_out() {
         let [flooded, other] = [(); 2].map(|()| KeyPair::generate(KeyKind::Host).host_id().unwrap());
         let start = Instant::now();
-        let mut rates = Rates::new(start);
+        let mut limits = Limits::new(start);
         for millisecond in 0..5_000 {
             let now = start + Duration::from_millis(millisecond);
-            let taken = (0..20).filter(|_| rates.take(&flooded, now)).count();
+            let taken = (0..20).filter(|_| limits.take(&flooded, now)).count();
             assert!(taken <= OF_HOST.burst as usize);
-            assert!(millisecond % 100 != 0 || rates.take(&other, now), "after {millisecond} ms");
+            assert!(millisecond % 100 != 0 || limits.take(&other, now), "after {millisecond} ms");
         }
-        assert!(!rates.take(&flooded, start + Duration::from_millis(4_999)));
+        assert!(!limits.take(&flooded, start + Duration::from_millis(4_999)));
     }
 }

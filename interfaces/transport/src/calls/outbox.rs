@@ -145,7 +145,7 @@ impl Node {
     pub(super) fn pulse(&self, session: &Session, frame: &Frame) {
         let Some(control) = self.connections.control().ok().filter(|_| self.connections.data_up()) else { return };
         let sent = session.seal(Class::Pulse, frame, 0).and_then(|sealed| {
-            // A task that had much to do is not to be held up, nor to drop it, for the sake of others.
+            // Polled once: that its task has used up its turn is no reason to drop it.
             unconstrained(control.publish(session.pulse_subject(), sealed)).now_or_never()
         });
         if !matches!(sent, Some(Ok(()))) {

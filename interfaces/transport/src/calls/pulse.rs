@@ -97,7 +97,7 @@ pub(super) async fn run(node: Arc<Node>) {
             let beat = pulse.beat(session.life.was_heard(), lives, counting, node.sessions.is_succeeded(&session));
             node.note_beat(&session, beat);
         }
-        for session in node.sessions.with(|host| node.policy.is_revoked(host)) {
+        for session in node.sessions.those(|session| node.policy.is_revoked(&session.peer)) {
             node.part(&session);
         }
     }

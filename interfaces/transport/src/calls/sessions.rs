@@ -102,21 +102,18 @@ impl Sessions {
 
     /// The sessions whose other end somebody waits for.
     pub(super) fn watched(&self) -> Vec<Arc<Session>> {
-        let held = self.held.read();
-        held.values().filter(|held| held.session.life.is_watched()).map(|held| Arc::clone(&held.session)).collect()
+        self.those(|session| session.life.is_watched())
     }
 
-    /// The sessions with such hosts.
-    pub(super) fn with(&self, such: impl Fn(&HostId) -> bool) -> Vec<Arc<Session>> {
+    /// The sessions that are such.
+    pub(super) fn those(&self, such: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
         let held = self.held.read();
-        held.values().map(|held| &held.session).filter(|one| such(&one.peer)).map(Arc::clone).collect()
+        held.values().map(|held| &held.session).filter(|one| such(one)).map(Arc::clone).collect()
     }
 
     /// The sessions with this boot.
     pub(super) fn of_boot(&self, boot: &Origin) -> Vec<Arc<Session>> {
-        let held = self.held.read();
-        let of_boot = held.values().map(|held| &held.session);
-        of_boot.filter(|one| one.peer == boot.host && one.peer_boot == boot.boot).map(Arc::clone).collect()
+        self.those(|session| session.peer == boot.host && session.peer_boot == boot.boot)
     }
 
     /// What is known of a host.
