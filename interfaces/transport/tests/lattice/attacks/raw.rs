@@ -27,6 +27,9 @@ pub(super) const PREFIX: usize = 17;
 /// New calls, as sealing names them.
 pub(super) const CALL: u8 = 1;
 
+/// Signs of life beside the calls.
+pub(super) const PULSE: u8 = 3;
+
 /// Somebody with NATS credentials and a key.
 pub(super) struct Raw {
     pub(super) client: async_nats::Client,
