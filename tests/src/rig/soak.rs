@@ -154,11 +154,11 @@ mod tests {
     #[test]
     fn what_grows_is_found_and_what_sways_is_not() {
         let series = |slope: f64| (0..100).map(|n| (f64::from(n), 1_000.0 + slope * f64::from(n))).collect::<Vec<_>>();
-        let samples = |rss: f64, fds: f64| {
-            let other = ["threads", "tasks", "subscriptions", "connections", "live"]
-                .map(|gauge| (("h".to_owned(), gauge), series(0.0)));
-            let more = [(("h".to_owned(), "rss"), series(rss)), (("h".to_owned(), "fds"), series(fds))];
-            Samples::from_iter(other.into_iter().chain(more))
+        let samples = |grows: &[(&'static str, f64)]| {
+            let flat =
+                ["rss", "live", "fds", "threads", "tasks", "subscriptions", "connections"].map(|gauge| (gauge, 0.0));
+            let of_host = |&(gauge, slope): &(&'static str, f64)| (("h".to_owned(), gauge), series(slope));
+            flat.iter().chain(grows).map(of_host).collect::<Samples>()
         };
         let broken = |samples: &Samples, long: bool| {
             let mut verdict = Verdict::new("soak", 1);
@@ -166,9 +166,14 @@ mod tests {
             verdict.broken()
         };
         for (long, grows) in [(true, 1.0), (false, 100.0)] {
-            assert_eq!(broken(&samples(grows / 10.0, 0.01), long), Vec::<String>::new());
-            assert_eq!(broken(&samples(grows, 0.01), long).len(), 1);
-            assert_eq!(broken(&samples(grows / 10.0, 0.5), long).len(), 1);
+            let sways = [("rss", grows / 10.0), ("live", grows / 10.0), ("fds", 0.01)];
+            assert_eq!(broken(&samples(&sways), long), Vec::<String>::new());
+            for gauge in ["rss", "live"] {
+                assert_eq!(broken(&samples(&[(gauge, grows)]), long).len(), 1, "{gauge}");
+            }
+            for gauge in ["fds", "threads", "tasks", "subscriptions", "connections"] {
+                assert_eq!(broken(&samples(&[(gauge, 5.0)]), long).len(), 1, "{gauge}");
+            }
             assert_eq!(broken(&Samples::new(), long).len(), 7, "what was not read does not pass");
         }
     }
