@@ -46,7 +46,7 @@ const TASKS: f64 = 32.0;
 ///
 /// # Errors
 ///
-/// Where it cannot be set up, or a change is refused.
+/// Where it cannot be set up.
 pub async fn run(settings: Settings) -> Result<Verdict> {
     let mut verdict = Verdict::new("soak", settings.seed);
     let mut world = World::front().await?;
@@ -72,11 +72,14 @@ pub async fn run(settings: Settings) -> Result<Verdict> {
     let monitor = world.lattice.says("monitor")?.trim_start_matches("http://").parse()?;
     let sampler = Sampler::start(SAMPLES_EVERY, processes, Some(monitor));
     let load = Open::get(rate, CALLERS, counter, "/");
-    let (end, mut changes, mut failed) = (Instant::now() + time, 0, 0);
+    let (end, mut changes, mut refused, mut failed) = (Instant::now() + time, 0, 0, 0);
     while Instant::now() + CHANGES_EVERY < end {
         sleep(CHANGES_EVERY).await;
         changes += 1;
-        change(&world, &counter.to_string(), changes).await?;
+        if let Err(error) = change(&world, &counter.to_string(), changes).await {
+            refused += 1;
+            verdict.say(&format!("change {changes}: {error:#}"));
+        }
         let so_far = load.so_far().tally;
         if so_far.failed() > failed || changes % 12 == 0 {
             failed = so_far.failed();
@@ -87,6 +90,7 @@ pub async fn run(settings: Settings) -> Result<Verdict> {
     let measured = load.stop().await;
     let samples = sampler.stop().await;
     verdict.figure("changes", changes);
+    verdict.at_most("changes that were not made", f64::from(refused), 0.0);
     verdict.figure("requests", measured.tally.sent());
     verdict.figure("requests never sent", measured.unsent);
     verdict.figure("answers", serde_json::json!(measured.tally.answers));

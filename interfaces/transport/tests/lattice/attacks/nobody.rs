@@ -228,7 +228,16 @@ async fn calls_on_their_way_to_a_host_that_is_killed_go_elsewhere_within_a_secon
     for id in &ids {
         one.remote.call(id, call("count", "warm")).await.unwrap();
     }
+    // While the server still passes calls on to it, nobody can know what became of them.
+    let asker = async_nats::connect(server.url()).await.unwrap();
+    let subject = subject::call(&LatticeName::default(), &first.id, first.boot);
     first.kill().await;
+    eventually("the server knows that it is gone", || async {
+        let asked = asker.request(subject.clone(), "".into());
+        let answered = tokio::time::timeout(Duration::from_millis(200), asked).await;
+        matches!(answered, Ok(Err(error)) if error.kind() == async_nats::RequestErrorKind::NoResponders)
+    })
+    .await;
     let killed = Instant::now();
     let calls: Vec<_> = (0..20).map(|turn| begin_anywhere(&one, &ids, format!("{turn}"))).collect();
     for call in calls {
