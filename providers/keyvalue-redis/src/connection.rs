@@ -2,15 +2,17 @@
 //! broke: a server that is away makes calls fail in time, not links. Nothing is sent twice by itself.
 //!
 //! A command is not handed to the connection once its deadline has passed. Redis knows no deadlines: what the connection
-//! has, and has not written when the process is stopped or the network stands still, is done when it goes on.
+//! has, and has not written when the process is stopped or the network stands still, is done when it goes on. The kernel
+//! keeps sending for two seconds and not for a quarter of an hour, so that a command on its way comes no later than that.
 
 use std::{fmt, future::Future, io, pin::pin, time::Duration};
 
 use mesh_lattice::Deadline;
 use mesh_provider::keyvalue::StoreError;
 use redis::{
-    Client, Cmd, FromRedisValue, RedisError, TlsCertificates,
+    Client, Cmd, FromRedisValue, IntoConnectionInfo as _, RedisError, TlsCertificates,
     aio::{ConnectionManager, ConnectionManagerConfig},
+    io::tcp::TcpSettings,
 };
 
 use crate::settings::ServerSettings;
@@ -20,6 +22,9 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// How long one attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(2);
+
+/// What the server has not acknowledged for so long ends the connection, with all that is on its way.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 
 /// Commands that wait to be written; further ones wait for room.
 const UNDER_WAY: usize = 4_096;
@@ -42,12 +47,14 @@ impl Connection {
     pub(crate) async fn open(settings: &ServerSettings) -> io::Result<Self> {
         // The process may have chosen one already: either does.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let info = settings.url.as_str().into_connection_info().map_err(io::Error::other)?;
+        let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true).set_user_timeout(UNACKNOWLEDGED));
         let client = match &settings.tls_ca_file {
             Some(file) => {
                 let root_cert = Some(tokio::fs::read(file).await?);
-                Client::build_with_tls(settings.url.as_str(), TlsCertificates { client_tls: None, root_cert })
+                Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert })
             }
-            None => Client::open(settings.url.as_str()),
+            None => Client::open(info),
         };
         let client = client.map_err(io::Error::other)?;
         let server = client.get_connection_info().addr().to_string();

@@ -61,6 +61,16 @@ fn other<T: std::fmt::Debug>(called: Result<Outcome<T, mesh_lattice::wit::keyval
     }
 }
 
+/// Returns when calls are answered again.
+async fn back(client: &Client) {
+    let answered = async {
+        while other(client.get("n").await) != "done" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(15), answered).await.expect("it did not come back");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_key_value_as_every_backend_serves_it() {
     let server = RedisServer::start();
@@ -130,15 +140,28 @@ async fn a_server_that_is_away_fails_calls_in_time_and_its_return_heals_them() {
     assert!(said.contains("127.0.0.1"), "{said}");
 
     server.restart();
-    let back = async {
-        while other(client.get("n").await) != "done" {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(15), back).await.expect("it did not come back");
+    back(&client).await;
     // What failed was not done later behind the caller's back.
     assert_eq!(client.increment("n", 1).await.unwrap(), Outcome::Ok(2));
     provider.health().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_its_way_to_a_server_that_stands_still_is_not_written_when_it_goes_on() {
+    let server = RedisServer::start();
+    let provider = start(&server.url()).await;
+    let client = Client::linked(&provider, "a", "", &backend()).await.unwrap();
+    // More than the kernel holds for both ends: the rest waits until the server reads.
+    let large = vec![b'x'; 16 << 20];
+    assert_eq!(other(client.set("before", &large).await), "done");
+    server.pause();
+    assert_eq!(other(client.set("late", &large).await), "backend");
+    server.go_on();
+    back(&client).await;
+    // What was still to come of the other connection would have come by now.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stored = ["before", "late"].map(|key| server.ask::<u64>(&["EXISTS", key]));
+    assert_eq!(stored, [1, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
