@@ -92,8 +92,9 @@ async fn start_at(folder: &Folder, program: &Path, port: u16, life: Life) -> any
     Ok(Started { process, port, monitor })
 }
 
-/// Acknowledged means on disk, and a silent peer is found within seconds: what the mesh asks of any NATS that it runs
-/// on.
+/// Acknowledged means on disk, and a silent connection ends within four seconds: what the mesh asks of any NATS that it
+/// runs on. What a host that was cut off or stopped still had on its way to a store is lost with its connection; without
+/// that it would be written when the host is back, long after the deadline of the call that wanted it.
 fn configuration(folder: &Folder, port: u16, monitor: u16) -> anyhow::Result<String> {
     // JSON strings are strings of this format too, whatever a path holds. Each command is a connection, and of ten
     // thousand that are closed the server would remember 2 KiB each.
@@ -102,7 +103,7 @@ fn configuration(folder: &Folder, port: u16, monitor: u16) -> anyhow::Result<Str
         "# Written by `meshctl up` each time it starts nats-server.\n\
          listen: \"127.0.0.1:{port}\"\n\
          http: \"127.0.0.1:{monitor}\"\n\
-         ping_interval: \"2s\"\n\
+         ping_interval: \"1s\"\n\
          ping_max: 2\n\
          max_closed_clients: 256\n\
          ports_file_dir: {state}\n\

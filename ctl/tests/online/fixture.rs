@@ -36,7 +36,7 @@ impl Server {
         let (port, monitor) = (free_port(), free_port());
         let store = folder.path().join("js");
         let mut text = format!(
-            "listen: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\nping_interval: \"2s\"\nping_max: 2\n"
+            "listen: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\nping_interval: \"1s\"\nping_max: 2\n"
         );
         if jetstream {
             text.push_str(&format!("jetstream {{ store_dir: {store:?}, sync_interval: always }}\n"));

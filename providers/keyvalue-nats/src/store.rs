@@ -1,7 +1,8 @@
 //! The operations on a bucket.
 //!
 //! A write is not handed to the connection once its deadline has passed. NATS knows no deadlines: what the connection has,
-//! and has not written when the process is stopped or the network stands still, is stored when it goes on.
+//! and has not written when the process is stopped or the network stands still, is stored when it goes on, unless the
+//! server has closed the connection by then, as it does where its pings stay unanswered.
 
 use std::{collections::HashMap, sync::Arc};
 

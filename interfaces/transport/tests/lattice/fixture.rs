@@ -62,7 +62,7 @@ impl Server {
             format!("jetstream {{ store_dir: {store:?}, sync_interval: always }}\n")
         };
         let text = format!(
-            "listen: \"127.0.0.1:{}\"\nping_interval: \"2s\"\nping_max: 2\n{jetstream}{}\n",
+            "listen: \"127.0.0.1:{}\"\nping_interval: \"1s\"\nping_max: 2\n{jetstream}{}\n",
             self.port, self.extra
         );
         std::fs::write(&config, text).unwrap();
